@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Helpers that every script of the harness sources: where things are, how to
+# speak to the user, how to run a long step with progress and a log.
+# shellcheck shell=bash disable=SC2034
+
+set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C.UTF-8
+unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE CDPATH MAKEFLAGS MFLAGS MAKELEVEL ARCH CROSS_COMPILE LLVM
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=$TOP/build
+BASE=${BASE:-7.2}
+KERNEL=${KERNEL:-}
+NPROC=$(nproc)
+SELF=$(basename "$0")
+export BASE KERNEL
+
+die() { echo "$SELF: $*" >&2; exit 1; }
+say() { echo "$*"; }
+
+[[ $BASE =~ ^[0-9]+\.[0-9]+$ ]] || die "BASE=$BASE: give a version such as 7.2 or 7.3"
+if [[ $KERNEL ]]; then
+	[[ -e $KERNEL ]] || die "KERNEL=$KERNEL: no such file or directory"
+	KERNEL=$(realpath "$KERNEL")
+	SUFFIX=$(basename "$KERNEL")
+	SUFFIX=-${SUFFIX%.tar*}
+elif [[ $BASE = 7.2 ]]; then
+	SUFFIX=
+else
+	SUFFIX=-$BASE
+fi
+[[ $TOP != *[[:space:]]* ]] || die "kernel builds need a path without spaces, not '$TOP'"
+
+LINUX=$BUILD/linux$SUFFIX	# the git tree
+OUT=$BUILD/out$SUFFIX		# what is built from it
+LOGS=$BUILD/logs
+RESULTS=$BUILD/results$SUFFIX
+mkdir -p "$LOGS" 2>/dev/null && [[ -w $BUILD && -w $LOGS ]] || die "cannot write to $BUILD"
+
+# git in build/linux
+g() { git -C "$LINUX" "$@"; }
+
+# One harness at a time in one build/: a second one waits for nobody, it says so.
+lock() {
+	[[ ! ${HARNESS_LOCKED:-} ]] || return 0
+	exec 9>"$BUILD/.lock"
+	flock -n 9 || die "another make is at work in build/; wait for it to end"
+	export HARNESS_LOCKED=1
+}
+
+# steps N: the steps to come. step NAME LOG CMD...: run CMD with its output in
+# LOG, show elapsed time (live on a terminal, else every 30 s); when it fails,
+# print the errors and name the log.
+STEP=0 STEPS=1
+steps() { STEPS=$1 STEP=0; }
+step() {
+	local name=$1 log=$2 start=$SECONDS pid rc=0 tag tick=0
+	shift 2
+	STEP=$((STEP + 1))
+	tag="[$SELF $STEP/$STEPS] $name"
+	mkdir -p "$(dirname "$log")"
+	("$@") >"$log" 2>&1 </dev/null &
+	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2>/dev/null; exit 130" INT TERM
+	while kill -0 $pid 2>/dev/null; do
+		if [[ -t 1 ]]; then
+			printf '\r%s  %d s \033[K' "$tag" $((SECONDS - start))
+		elif ((SECONDS - start >= (tick + 1) * 30)); then
+			tick=$((tick + 1))
+			echo "$tag  $((SECONDS - start)) s ..."
+		fi
+		sleep 0.3
+	done
+	wait $pid || rc=$?
+	trap - INT TERM
+	[[ ! -t 1 ]] || printf '\r\033[K'
+	if ((rc)); then
+		echo "$tag  FAILED after $((SECONDS - start)) s, log: ${log#"$TOP"/}"
+		{ grep -E -m 8 '(error|Error|fatal|undefined|No rule)' "$log" || tail -n 8 "$log"; } | sed 's/^/    /'
+		return $rc
+	fi
+	echo "$tag  $((SECONDS - start)) s"
+}
+
+# The kernel build: ccache where present, the same result wherever it is built.
+CC=gcc
+if command -v ccache >/dev/null; then
+	CC="ccache gcc"
+	export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+fi
+export KBUILD_BUILD_TIMESTAMP=@1700000000 KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=build
