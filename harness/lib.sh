@@ -60,10 +60,12 @@ step() {
 	STEP=$((STEP + 1))
 	tag="[$SELF $STEP/$STEPS] $name"
 	mkdir -p "$(dirname "$log")"
+	set -m		# a process group of its own, so that all of it can be ended
 	("$@") >"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
 	# shellcheck disable=SC2064
-	trap "kill $pid 2>/dev/null; exit 130" INT TERM
+	trap "kill -- -$pid 2>/dev/null; exit 130" INT TERM HUP
 	while kill -0 $pid 2>/dev/null; do
 		if [[ -t 1 ]]; then
 			printf '\r%s  %d s \033[K' "$tag" $((SECONDS - start))
@@ -74,7 +76,7 @@ step() {
 		sleep 0.3
 	done
 	wait $pid || rc=$?
-	trap - INT TERM
+	trap - INT TERM HUP
 	[[ ! -t 1 ]] || printf '\r\033[K'
 	if ((rc)); then
 		echo "$tag  FAILED after $((SECONDS - start)) s, log: ${log#"$TOP"/}"
