@@ -51,11 +51,13 @@ lock() {
 
 # steps N: the steps to come. step NAME LOG CMD...: run CMD with its output in
 # LOG, show elapsed time (live on a terminal, else every 30 s); when it fails,
-# print the errors and name the log.
+# print the errors and name the log. QUIET=1: progress goes to stderr, a step
+# that is done leaves nothing, and one that fails is the caller's to report.
 STEP=0 STEPS=1
 steps() { STEPS=$1 STEP=0; }
 step() {
-	local name=$1 log=$2 start=$SECONDS pid rc=0 tag tick=0
+	local name=$1 log=$2 start=$SECONDS pid rc=0 tag tick=0 fd=1
+	[[ ! ${QUIET:-} ]] || fd=2
 	shift 2
 	STEP=$((STEP + 1))
 	tag="[$SELF $STEP/$STEPS] $name"
@@ -67,17 +69,18 @@ step() {
 	# shellcheck disable=SC2064
 	trap "kill -- -$pid 2>/dev/null; exit 130" INT TERM HUP
 	while kill -0 $pid 2>/dev/null; do
-		if [[ -t 1 ]]; then
-			printf '\r%s  %d s \033[K' "$tag" $((SECONDS - start))
+		if [[ -t $fd ]]; then
+			printf '\r%s  %d s \033[K' "$tag" $((SECONDS - start)) >&$fd
 		elif ((SECONDS - start >= (tick + 1) * 30)); then
 			tick=$((tick + 1))
-			echo "$tag  $((SECONDS - start)) s ..."
+			echo "$tag  $((SECONDS - start)) s ..." >&$fd
 		fi
 		sleep 0.3
 	done
 	wait $pid || rc=$?
 	trap - INT TERM HUP
-	[[ ! -t 1 ]] || printf '\r\033[K'
+	[[ ! -t $fd ]] || printf '\r\033[K' >&$fd
+	[[ ! ${QUIET:-} ]] || return $rc
 	if ((rc)); then
 		echo "$tag  FAILED after $((SECONDS - start)) s, log: ${log#"$TOP"/}"
 		{ grep -E -m 8 '(error|Error|fatal|undefined|No rule)' "$log" || tail -n 8 "$log"; } | sed 's/^/    /'
@@ -93,3 +96,16 @@ if command -v ccache >/dev/null; then
 	export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
 fi
 export KBUILD_BUILD_TIMESTAMP=@1700000000 KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=build
+
+# The clang that is new enough for these kernels, as kbuild's LLVM= wants it.
+LLVM_MIN=17
+find_llvm() {
+	local s v
+	for s in '' -21 -20 -19 -18 -17; do
+		v=$("clang$s" --version 2>/dev/null | sed -n 's/.*clang version \([0-9]*\).*/\1/p') || continue
+		((${v:-0} >= LLVM_MIN)) && command -v "ld.lld$s" >/dev/null || continue
+		echo "${s:-1}"
+		return
+	done
+	return 1
+}

@@ -2,7 +2,7 @@
 # How a patch file is read, and how patches/series becomes commits: everything
 # happens on a temporary index, so the working tree is not touched and the same
 # patches always give the same commit hashes.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 PATCHES=$TOP/patches
 TIP=refs/harness/tip	# what tree last produced, or refresh last wrote
