@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dma-buf interconnects: sharing a buffer without a DMA mapping
+ */
+
+#include <linux/dma-buf.h>
+#include <linux/dma-buf-interconnect.h>
+#include <linux/dma-resv.h>
+#include <linux/log2.h>
+#include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "dma-buf-interconnect-internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/dma_buf_interconnect.h>
+
+/**
+ * DOC: overview
+ *
+ * An importer of a dma-buf normally gets DMA addresses: the exporter maps the
+ * buffer for the importer's device, and the importer's device sends reads and
+ * writes to these addresses out to its bus. That is the wrong tool when the two
+ * devices are joined by something other than that bus. A GPU's physical
+ * function (PF), say, already owns the memory behind the BAR of its virtual
+ * functions (VFs): to read a VF's buffer it needs to know which part of its own
+ * memory the buffer is, not an address at which the root complex might, or might
+ * not, route it back to the same card.
+ *
+ * An *interconnect* is a named way for two devices to reach the same memory
+ * without a DMA mapping. Each is described by one &struct dma_buf_interconnect,
+ * its *type*, which defines who is joined by it and in which address space
+ * memory is described to those who are.
+ *
+ * Exporter and importer each declare the types they can use, as *offers*: the
+ * exporter for each buffer (&dma_buf_ops.interconnect_offers), the importer when
+ * it attaches (dma_buf_attach_interconnect()). Matching is core's business
+ * alone. It takes the exporter's offers in the exporter's order, as the exporter
+ * knows what it would rather do with its buffer; for each of them the importer's
+ * offers in the importer's order; and agrees on the first pair of the same type
+ * that the type's own rule, &dma_buf_interconnect.match, accepts. What was agreed
+ * stands in &dma_buf_attachment.interconnect, as the exporter's offer, from
+ * before the exporter's &dma_buf_ops.attach is called until detach. If nothing
+ * was agreed that is NULL, and the attachment is like any other: the importer
+ * maps it to an sg_table.
+ *
+ * ::
+ *
+ *     importer                     core                          exporter
+ *        |                          |                               |
+ *        | dma_buf_attach_          |                               |
+ *        |     interconnect(offers) |                               |
+ *        |------------------------->|      interconnect_offers()    |
+ *        |                          |------------------------------>|
+ *        |                          |  type->match(), for each pair |
+ *        |                          |                               |
+ *        |                          |           attach()            |
+ *        |<-------------------------|------------------------------>|
+ *        |                          |                               |
+ *     ...|..........................|... reservation lock held .....|....
+ *        | dma_buf_map_             |                               |
+ *        |     interconnect()       |          ops->map()           |
+ *        |------------------------->|------------------------------>|
+ *        |                          |     dma_buf_ranges_add(), n x |
+ *        |                          |<------------------------------|
+ *        |<-------------------------|                               |
+ *        |   struct dma_buf_ranges  |                               |
+ *        |                          | dma_buf_invalidate_mappings() |
+ *        |                          |<------------------------------|
+ *        |    invalidate_mappings() |                               |
+ *        |<-------------------------|                               |
+ *        | dma_buf_unmap_           |                               |
+ *        |     interconnect()       |         ops->unmap()          |
+ *        |------------------------->|------------------------------>|
+ *     ...|..........................|...............................|....
+ *        | dma_buf_detach()         |           detach()            |
+ *        |------------------------->|------------------------------>|
+ *
+ * An attachment knows one kind of mapping. Where an interconnect was agreed,
+ * dma_buf_map_attachment() fails with -EOPNOTSUPP, where none was,
+ * dma_buf_map_interconnect() does. An importer that wants the other kind, for
+ * instance because the exporter has moved the buffer to where the interconnect
+ * does not reach, detaches and attaches again.
+ */
+
+/**
+ * DOC: locking
+ *
+ * Negotiation and &dma_buf_ops.attach run without the reservation lock of the
+ * buffer, so a match rule must not depend on what may change under it: all that
+ * it looks at is constant from dma_buf_export() to &dma_buf_ops.release.
+ *
+ * Mapping, unmapping and &dma_buf_attach_ops.invalidate_mappings run with the
+ * reservation lock held. It protects the count of live mappings, and orders map
+ * against revoke: an exporter sets its "revoked" under this lock before it calls
+ * dma_buf_invalidate_mappings(), and tests it in &dma_buf_interconnect_ops.map.
+ * No callback may take a lock under which somebody else takes a reservation
+ * lock.
+ */
+
+/**
+ * DOC: revocation
+ *
+ * Only importers that can be told to let go, with an
+ * &dma_buf_attach_ops.invalidate_mappings callback, are ever matched. They must
+ * call dma_buf_unmap_interconnect() within that callback or in bounded time
+ * after it: an exporter may wait for the unmap without limit, and hold locks
+ * for which its own user, for instance a guest that resets its device, waits.
+ *
+ * The callback may come twice in a row, before the first map, and when the
+ * buffer becomes usable again. A map while the buffer is revoked returns
+ * -ENODEV; the importer may try again later. There is no event that says when.
+ */
+
+/*
+ * Ranges live in chunks, allocated while the exporter adds them: nobody needs to
+ * say beforehand how many there will be, and nobody pays an allocation for each.
+ * A chunk never moves, as the xarray points into it. It enters the xarray as a
+ * whole, when it is full or the exporter is done.
+ *
+ * Range 0 is not in a chunk but in struct dma_buf_ranges: a buffer of one range
+ * costs one allocation and no xarray node.
+ */
+struct ranges_chunk {
+	struct ranges_chunk *next;
+	unsigned int nr;
+	struct range range[];
+};
+
+/* With these a chunk fills a kmalloc bucket: 256 bytes and 4 KiB. */
+#define RANGES_PER_CHUNK_MIN	15u
+#define RANGES_PER_CHUNK_MAX	255u
+
+static struct dma_buf_ranges *
+ranges_alloc(const struct dma_buf_interconnect_offer *offer)
+{
+	const struct dma_buf_interconnect *type = offer->type;
+	struct dma_buf_ranges *ranges;
+
+	ranges = kzalloc_obj(*ranges, GFP_KERNEL_ACCOUNT);
+	if (!ranges)
+		return NULL;
+
+	xa_init_flags(&ranges->xa, XA_FLAGS_ACCOUNT);
+	ranges->merge = type->merge;
+	ranges->limit = type->limit ? type->limit(offer) : U64_MAX;
+	return ranges;
+}
+
+static void ranges_free(struct dma_buf_ranges *ranges)
+{
+	struct ranges_chunk *chunk, *next;
+
+	/* Without a chunk there is at most one range, and no node to free. */
+	if (ranges->chunk)
+		xa_destroy(&ranges->xa);
+
+	for (chunk = ranges->chunk; chunk; chunk = next) {
+		next = chunk->next;
+		kfree(chunk);
+	}
+
+	kfree(ranges);
+}
+
+/* Enter the @nr ranges that were added last into the xarray. */
+static int ranges_store(struct dma_buf_ranges *ranges, struct range *range,
+			unsigned int nr)
+{
+	XA_STATE(xas, &ranges->xa, ranges->nr - nr);
+	unsigned int done = 0;
+
+	do {
+		xas_lock(&xas);
+		done += xas_store_array(&xas, range + done, sizeof(*range),
+					nr - done);
+		xas_unlock(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL_ACCOUNT));
+
+	return xas_error(&xas);
+}
+
+/* Enter what is not yet in the xarray: the chunk that is being filled. */
+static int ranges_index(struct dma_buf_ranges *ranges)
+{
+	struct ranges_chunk *chunk = ranges->chunk;
+
+	if (!chunk)
+		return ranges_store(ranges, &ranges->first, ranges->nr);
+
+	return ranges_store(ranges, chunk->range, chunk->nr);
+}
+
+/* Make room for @want ranges, or for as many of them as one chunk takes. */
+static struct range *ranges_grow(struct dma_buf_ranges *ranges,
+				 unsigned int want)
+{
+	struct ranges_chunk *chunk;
+
+	if (!ranges->nr) {
+		ranges->room = 1;
+		return &ranges->first;
+	}
+
+	if (ranges_index(ranges))
+		return NULL;
+
+	want = clamp(want, RANGES_PER_CHUNK_MIN, RANGES_PER_CHUNK_MAX);
+	chunk = kmalloc_flex(*chunk, range, want, GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		return NULL;
+
+	cond_resched();
+
+	chunk->nr = 0;
+	chunk->next = ranges->chunk;
+	ranges->chunk = chunk;
+	ranges->room = want;
+	return chunk->range;
+}
+
+static struct range *ranges_last(struct dma_buf_ranges *ranges)
+{
+	struct ranges_chunk *chunk = ranges->chunk;
+
+	return chunk ? &chunk->range[chunk->nr - 1] : &ranges->first;
+}
+
+/* What is wrong with a range that an exporter adds? */
+static const char *ranges_refuse(const struct range *range, u64 limit)
+{
+	if (range->end < range->start || !range_len(range))
+		return "ends before it starts";
+	if (!PAGE_ALIGNED(range->start) || !PAGE_ALIGNED(range->end + 1))
+		return "not page aligned";
+	if (range->end > limit)
+		return "past the end of the address space";
+	return NULL;
+}
+
+/* Account for @nr ranges that were added to where ranges_grow() said. */
+static void ranges_added(struct dma_buf_ranges *ranges, unsigned int nr)
+{
+	ranges->nr += nr;
+	ranges->room -= nr;
+	if (ranges->chunk)
+		ranges->chunk->nr += nr;
+}
+
+/**
+ * dma_buf_ranges_add - add the next pieces of a buffer to its ranges
+ * @ranges: what core handed to &dma_buf_interconnect_ops.map
+ * @pieces: where the pieces are in the interconnect's address space
+ * @nr: number of pieces
+ *
+ * For exporters, in &dma_buf_interconnect_ops.map: the pieces go to the end, in
+ * the order of the buffer's content, all in one call or in several. How many
+ * there may be is limited by memory only, which is accounted to the importer's
+ * caller. A piece that continues the one before is merged with it, if the type
+ * allows that. @pieces is copied.
+ *
+ * Context: reservation lock held, may sleep.
+ *
+ * Returns: 0; -ENOMEM; or -EINVAL for a piece that no correct exporter has:
+ * empty, not aligned to PAGE_SIZE, wrapping, or past the limit of the address
+ * space. The trace event dma_buf_interconnect_bad_range says which it was.
+ */
+int dma_buf_ranges_add(struct dma_buf_ranges *ranges,
+		       const struct range *pieces, unsigned int nr)
+{
+	const struct range *piece, *end = pieces + nr;
+	struct range *slot, *last = ranges_last(ranges);
+	unsigned int room = ranges->room, added = 0;
+	const u64 limit = ranges->limit;
+	const bool merge = ranges->merge;
+	const char *why;
+	u64 next = last->end + 1;
+	u64 size = 0;
+	int ret = 0;
+
+	for (piece = pieces; piece < end; piece++) {
+		why = ranges_refuse(piece, limit);
+		if (why) {
+			trace_dma_buf_interconnect_bad_range(ranges, piece, why);
+			ret = -EINVAL;
+			break;
+		}
+
+		size += range_len(piece);
+		if (merge && piece->start == next && next) {
+			next = piece->end + 1;
+			last->end = piece->end;
+			continue;
+		}
+
+		slot = last + 1;
+		if (added == room) {
+			ranges_added(ranges, added);
+			added = 0;
+			slot = ranges_grow(ranges, end - piece);
+			room = ranges->room;
+			if (!slot) {
+				ret = -ENOMEM;
+				break;
+			}
+		}
+
+		*slot = *piece;
+		last = slot;
+		next = piece->end + 1;
+		added++;
+	}
+
+	ranges_added(ranges, added);
+	ranges->size += size;
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dma_buf_ranges_add, "DMA_BUF");
+
+static bool
+interconnect_match(const struct dma_buf_attachment *attach,
+		   const struct dma_buf_interconnect_offer *exp,
+		   const struct dma_buf_interconnect_offer *imp)
+{
+	const struct dma_buf_interconnect *type = exp->type;
+	const char *why = "refused by the match rule";
+	bool matched = !type->match || type->match(exp, imp, &why);
+
+	trace_dma_buf_interconnect_match(attach, type,
+					 matched ? "matched" : why);
+	return matched;
+}
+
+/* Does one of the importer's offers match @exp? The first that does will do. */
+static bool
+interconnect_shared(const struct dma_buf_attachment *attach,
+		    const struct dma_buf_interconnect_offer *exp,
+		    const struct dma_buf_interconnect_offer *const *imps,
+		    unsigned int nr_imps)
+{
+	bool offered = false;
+	unsigned int i;
+
+	for (i = 0; i < nr_imps; i++) {
+		if (imps[i]->type != exp->type)
+			continue;
+		if (interconnect_match(attach, exp, imps[i]))
+			return true;
+		offered = true;
+	}
+
+	if (!offered)
+		trace_dma_buf_interconnect_match(attach, exp->type,
+						 "not offered by the importer");
+	return false;
+}
+
+/* Why the importer's offers need not even be looked at, or NULL. */
+static const char *
+interconnect_hopeless(struct dma_buf_attachment *attach, unsigned int nr_exps)
+{
+	if (!nr_exps)
+		return "not offered by the exporter";
+	if (!dma_buf_attach_revocable(attach))
+		return "importer has no invalidate_mappings";
+	return NULL;
+}
+
+static const struct dma_buf_interconnect_offer *const *
+interconnect_exporter_offers(struct dma_buf *dmabuf, unsigned int *nr)
+{
+	*nr = 0;
+	if (!dmabuf->ops->interconnect_offers)
+		return NULL;
+
+	return dmabuf->ops->interconnect_offers(dmabuf, nr);
+}
+
+/**
+ * dma_buf_interconnect_negotiate - agree on an interconnect for an attachment
+ * @attach: the attachment, complete but for @attach->interconnect, and not yet
+ *	    known to the exporter
+ * @imps: the importer's offers, in its order of preference
+ * @nr_imps: number of @imps, may be 0
+ *
+ * Sets &dma_buf_attachment.interconnect to the offer of the exporter on which
+ * the two ends agree, if they do.
+ *
+ * Context: process context, may sleep. Reservation lock not held.
+ */
+void dma_buf_interconnect_negotiate(struct dma_buf_attachment *attach,
+				    const struct dma_buf_interconnect_offer *const *imps,
+				    unsigned int nr_imps)
+{
+	const struct dma_buf_interconnect_offer *const *exps;
+	unsigned int nr_exps, i;
+	const char *why;
+
+	exps = interconnect_exporter_offers(attach->dmabuf, &nr_exps);
+
+	why = interconnect_hopeless(attach, nr_exps);
+	if (why) {
+		for (i = 0; i < nr_imps; i++)
+			trace_dma_buf_interconnect_match(attach, imps[i]->type,
+							 why);
+		return;
+	}
+
+	for (i = 0; i < nr_exps; i++) {
+		if (interconnect_shared(attach, exps[i], imps, nr_imps)) {
+			attach->interconnect = exps[i];
+			return;
+		}
+	}
+}
+
+/**
+ * dma_buf_interconnect_show - describe an attachment's interconnect in debugfs
+ * @s: where to print
+ * @attach: the attachment; nothing is printed for one without interconnect
+ *
+ * Context: reservation lock held.
+ */
+void dma_buf_interconnect_show(struct seq_file *s,
+			       const struct dma_buf_attachment *attach)
+{
+	const struct dma_buf_interconnect_offer *offer = attach->interconnect;
+
+	if (!offer)
+		return;
+
+	seq_printf(s, " [interconnect %s", offer->type->name);
+	if (offer->type->show)
+		offer->type->show(s, offer);
+	seq_printf(s, " maps=%u]", attach->interconnect_maps);
+}
+
+/* The ranges are all there. Are they the buffer? Then let importers see them. */
+static int ranges_finish(struct dma_buf_ranges *ranges, size_t size)
+{
+	if (!ranges->nr || ranges->size != size)
+		return -EINVAL;
+
+	return ranges_index(ranges);
+}
+
+/**
+ * dma_buf_map_interconnect - get the ranges of a buffer
+ * @attach: an attachment for which an interconnect was agreed
+ *
+ * The counterpart of dma_buf_map_attachment() for an attachment whose
+ * &dma_buf_attachment.interconnect is not NULL. The same attachment may be
+ * mapped several times; each mapping is to be undone with
+ * dma_buf_unmap_interconnect().
+ *
+ * As with any dynamic importer, the caller waits for the fences in the
+ * reservation object before it lets its device touch the memory.
+ *
+ * Context: reservation lock of the buffer held, may sleep.
+ *
+ * Returns: the ranges, to be read until they are unmapped, or an ERR_PTR:
+ * -EOPNOTSUPP if no interconnect was agreed, -ENODEV if the buffer is revoked,
+ * -ENOMEM, -EINVAL if the exporter's ranges are not what they must be (the trace
+ * event dma_buf_interconnect_map tells how far it came), or another errno of the
+ * exporter's.
+ */
+struct dma_buf_ranges *
+dma_buf_map_interconnect(struct dma_buf_attachment *attach)
+{
+	const struct dma_buf_interconnect_offer *offer;
+	struct dma_buf_ranges *ranges;
+	int ret;
+
+	might_sleep();
+
+	if (WARN_ON(!attach || !attach->dmabuf))
+		return ERR_PTR(-EINVAL);
+
+	dma_resv_assert_held(attach->dmabuf->resv);
+
+	offer = attach->interconnect;
+	if (!offer)
+		return ERR_PTR(-EOPNOTSUPP);
+
+	ranges = ranges_alloc(offer);
+	if (!ranges)
+		return ERR_PTR(-ENOMEM);
+
+	ret = offer->ops->map(attach, ranges);
+	if (ret)
+		goto err_free;
+
+	ret = ranges_finish(ranges, attach->dmabuf->size);
+	if (ret)
+		goto err_unmap;
+
+	attach->interconnect_maps++;
+	trace_dma_buf_interconnect_map(attach, ranges, 0);
+	return ranges;
+
+err_unmap:
+	offer->ops->unmap(attach, ranges);
+err_free:
+	trace_dma_buf_interconnect_map(attach, ranges, ret);
+	ranges_free(ranges);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_NS_GPL(dma_buf_map_interconnect, "DMA_BUF");
+
+/**
+ * dma_buf_unmap_interconnect - give the ranges of a buffer back
+ * @attach: the attachment that was mapped
+ * @ranges: what dma_buf_map_interconnect() returned; freed by this call
+ *
+ * The importer's device must no longer use the memory, and nobody the ranges.
+ *
+ * Context: reservation lock of the buffer held, also inside
+ * &dma_buf_attach_ops.invalidate_mappings. May sleep.
+ */
+void dma_buf_unmap_interconnect(struct dma_buf_attachment *attach,
+				struct dma_buf_ranges *ranges)
+{
+	might_sleep();
+
+	if (WARN_ON(!attach || !attach->dmabuf || IS_ERR_OR_NULL(ranges)))
+		return;
+
+	dma_resv_assert_held(attach->dmabuf->resv);
+
+	if (WARN_ON(!attach->interconnect_maps))
+		return;
+
+	attach->interconnect->ops->unmap(attach, ranges);
+	attach->interconnect_maps--;
+	trace_dma_buf_interconnect_unmap(attach, ranges, 0);
+	ranges_free(ranges);
+}
+EXPORT_SYMBOL_NS_GPL(dma_buf_unmap_interconnect, "DMA_BUF");
