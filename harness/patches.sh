@@ -43,7 +43,7 @@ assemble() {
 	g read-tree "$parent"
 	while read -r p; do
 		patch_ok "$p"
-		if patch_diff "$PATCHES/$p" | grep -q .; then
+		if [[ $(patch_diff "$PATCHES/$p") ]]; then
 			err=$(patch_diff "$PATCHES/$p" | g apply --cached --whitespace=nowarn 2>&1) || {
 				f=$(sed -n 's/^error: patch failed: //p; s/^error: //p' <<<"$err" | head -n1)
 				die "patches/$p does not apply to $f of $(base_name)"
