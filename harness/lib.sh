@@ -83,7 +83,8 @@ step() {
 	[[ ! ${QUIET:-} ]] || return $rc
 	if ((rc)); then
 		echo "$tag  FAILED after $((SECONDS - start)) s, log: ${log#"$TOP"/}"
-		{ grep -E -m 8 '(error|Error|fatal|undefined|No rule)' "$log" || tail -n 8 "$log"; } | sed 's/^/    /'
+		# What a script of ours said last is the reason; else find the compiler's.
+		tail -n 1 "$log" | grep "^$SELF: " || { grep -E -m 8 '(error|Error|fatal|undefined|No rule)' "$log" || tail -n 8 "$log"; } | sed 's/^/    /'
 		return $rc
 	fi
 	echo "$tag  $((SECONDS - start)) s"
