@@ -27,7 +27,7 @@ patch_ok() {
 	bad=$(patch_head "$PATCHES/$p" | grep -Ev -m1 '^(Subject|Adds): .') &&
 		die "patches/$p: '$bad': the header holds Subject: and Adds: lines, then an empty line"
 	[[ $(patch_subject "$PATCHES/$p" | wc -l) = 1 ]] || die "patches/$p: wants one Subject: line"
-	! patch_diff "$PATCHES/$p" | grep -q '^new file mode' ||
+	! patch_diff "$PATCHES/$p" | grep '^new file mode' >/dev/null ||
 		die "patches/$p: its diff adds a file; name it in an Adds: line and put the file at its kernel path here"
 }
 
