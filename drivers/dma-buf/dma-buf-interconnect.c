@@ -129,9 +129,9 @@ struct ranges_chunk {
 	struct range range[];
 };
 
-/* With these a chunk fills a kmalloc bucket: 256 bytes and 4 KiB. */
+/* With 2^n - 1 ranges, and these limits, a chunk fills 256 bytes to 32 KiB. */
 #define RANGES_PER_CHUNK_MIN	15u
-#define RANGES_PER_CHUNK_MAX	255u
+#define RANGES_PER_CHUNK_MAX	2047u
 
 static struct dma_buf_ranges *
 ranges_alloc(const struct dma_buf_interconnect_offer *offer)
@@ -146,6 +146,7 @@ ranges_alloc(const struct dma_buf_interconnect_offer *offer)
 	xa_init_flags(&ranges->xa, XA_FLAGS_ACCOUNT);
 	ranges->merge = type->merge;
 	ranges->limit = type->limit ? type->limit(offer) : U64_MAX;
+	ranges->room = 1;	/* for range 0 */
 	return ranges;
 }
 
@@ -159,7 +160,7 @@ static void ranges_free(struct dma_buf_ranges *ranges)
 
 	for (chunk = ranges->chunk; chunk; chunk = next) {
 		next = chunk->next;
-		kfree(chunk);
+		kvfree(chunk);
 	}
 
 	kfree(ranges);
@@ -193,24 +194,42 @@ static int ranges_index(struct dma_buf_ranges *ranges)
 	return ranges_store(ranges, chunk->range, chunk->nr);
 }
 
+/* Where the next range goes, if there is room. */
+static struct range *ranges_end(struct dma_buf_ranges *ranges)
+{
+	struct ranges_chunk *chunk = ranges->chunk;
+
+	return chunk ? &chunk->range[chunk->nr] : &ranges->first + ranges->nr;
+}
+
+/* Account for what now stands from ranges_end() to @end: @size bytes in all. */
+static void ranges_added(struct dma_buf_ranges *ranges, const struct range *end,
+			 u64 size)
+{
+	unsigned int nr = end - ranges_end(ranges);
+
+	ranges->size = size;
+	ranges->nr += nr;
+	ranges->room -= nr;
+	if (ranges->chunk)
+		ranges->chunk->nr += nr;
+}
+
 /* Make room for @want ranges, or for as many of them as one chunk takes. */
-static struct range *ranges_grow(struct dma_buf_ranges *ranges,
-				 unsigned int want)
+static int ranges_grow(struct dma_buf_ranges *ranges, unsigned int want)
 {
 	struct ranges_chunk *chunk;
+	int ret;
 
-	if (!ranges->nr) {
-		ranges->room = 1;
-		return &ranges->first;
-	}
-
-	if (ranges_index(ranges))
-		return NULL;
+	ret = ranges_index(ranges);
+	if (ret)
+		return ret;
 
 	want = clamp(want, RANGES_PER_CHUNK_MIN, RANGES_PER_CHUNK_MAX);
-	chunk = kmalloc_flex(*chunk, range, want, GFP_KERNEL_ACCOUNT);
+	want = rounddown_pow_of_two(want + 1) - 1;
+	chunk = kvmalloc_flex(*chunk, range, want, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
-		return NULL;
+		return -ENOMEM;
 
 	cond_resched();
 
@@ -218,35 +237,97 @@ static struct range *ranges_grow(struct dma_buf_ranges *ranges,
 	chunk->next = ranges->chunk;
 	ranges->chunk = chunk;
 	ranges->room = want;
-	return chunk->range;
-}
-
-static struct range *ranges_last(struct dma_buf_ranges *ranges)
-{
-	struct ranges_chunk *chunk = ranges->chunk;
-
-	return chunk ? &chunk->range[chunk->nr - 1] : &ranges->first;
+	return 0;
 }
 
 /* What is wrong with a range that an exporter adds? */
-static const char *ranges_refuse(const struct range *range, u64 limit)
+static int ranges_check(const struct dma_buf_ranges *ranges,
+			const struct range *range)
 {
+	const char *why;
+	u64 size;
+
 	if (range->end < range->start || !range_len(range))
-		return "ends before it starts";
-	if (!PAGE_ALIGNED(range->start) || !PAGE_ALIGNED(range->end + 1))
-		return "not page aligned";
-	if (range->end > limit)
-		return "past the end of the address space";
-	return NULL;
+		why = "ends before it starts";
+	else if (!PAGE_ALIGNED(range->start) || !PAGE_ALIGNED(range->end + 1))
+		why = "not page aligned";
+	else if (range->end > ranges->limit)
+		why = "past the end of the address space";
+	else if (check_add_overflow(ranges->size, range_len(range), &size))
+		why = "more bytes than a u64 can count";
+	else
+		return 0;
+
+	trace_dma_buf_interconnect_bad_range(ranges, range, why);
+	return -EINVAL;
 }
 
-/* Account for @nr ranges that were added to where ranges_grow() said. */
-static void ranges_added(struct dma_buf_ranges *ranges, unsigned int nr)
+/*
+ * Does @piece need ranges_append()? This is asked for every piece, so it is kept
+ * to few comparisons. The second one also finds each range that starts at 0: none
+ * continues another, even if the one before it ends where a u64 does.
+ */
+static bool ranges_special(const struct range *piece, u64 limit)
 {
-	ranges->nr += nr;
-	ranges->room -= nr;
-	if (ranges->chunk)
-		ranges->chunk->nr += nr;
+	return ((piece->start | ~piece->end) & ~PAGE_MASK) ||
+	       piece->start - 1 >= piece->end || piece->end > limit;
+}
+
+/*
+ * Add pieces until one is special or there is no room. Nearly all the time that
+ * it takes to build a mapping is spent in this loop.
+ *
+ * Returns how many pieces were added.
+ */
+static unsigned int ranges_copy(struct dma_buf_ranges *ranges,
+				const struct range *pieces, unsigned int nr)
+{
+	struct range *slot = ranges_end(ranges), *full = slot + ranges->room;
+	u64 next = ranges->nr ? slot[-1].end + 1 : 0;
+	u64 size = ranges->size, new_size;
+	const bool merge = ranges->merge;
+	const u64 limit = ranges->limit;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct range piece = pieces[i];
+
+		if (ranges_special(&piece, limit) ||
+		    check_add_overflow(size, range_len(&piece), &new_size))
+			break;
+
+		if (piece.start == next && merge)
+			slot[-1].end = piece.end;
+		else if (slot < full)
+			*slot++ = piece;
+		else
+			break;
+
+		next = piece.end + 1;
+		size = new_size;
+	}
+
+	ranges_added(ranges, slot, size);
+	return i;
+}
+
+/* Add the first of @left pieces, at which ranges_copy() stopped. */
+static int ranges_append(struct dma_buf_ranges *ranges,
+			 const struct range *piece, unsigned int left)
+{
+	struct range *slot;
+	int ret;
+
+	ret = ranges_check(ranges, piece);
+	if (!ret && !ranges->room)
+		ret = ranges_grow(ranges, left);
+	if (ret)
+		return ret;
+
+	slot = ranges_end(ranges);
+	*slot++ = *piece;
+	ranges_added(ranges, slot, ranges->size + range_len(piece));
+	return 0;
 }
 
 /**
@@ -270,52 +351,20 @@ static void ranges_added(struct dma_buf_ranges *ranges, unsigned int nr)
 int dma_buf_ranges_add(struct dma_buf_ranges *ranges,
 		       const struct range *pieces, unsigned int nr)
 {
-	const struct range *piece, *end = pieces + nr;
-	struct range *slot, *last = ranges_last(ranges);
-	unsigned int room = ranges->room, added = 0;
-	const u64 limit = ranges->limit;
-	const bool merge = ranges->merge;
-	const char *why;
-	u64 next = last->end + 1;
-	u64 size = 0;
-	int ret = 0;
+	unsigned int done;
+	int ret;
 
-	for (piece = pieces; piece < end; piece++) {
-		why = ranges_refuse(piece, limit);
-		if (why) {
-			trace_dma_buf_interconnect_bad_range(ranges, piece, why);
-			ret = -EINVAL;
+	for (done = 0; done < nr; done++) {
+		done += ranges_copy(ranges, pieces + done, nr - done);
+		if (done == nr)
 			break;
-		}
 
-		size += range_len(piece);
-		if (merge && piece->start == next && next) {
-			next = piece->end + 1;
-			last->end = piece->end;
-			continue;
-		}
-
-		slot = last + 1;
-		if (added == room) {
-			ranges_added(ranges, added);
-			added = 0;
-			slot = ranges_grow(ranges, end - piece);
-			room = ranges->room;
-			if (!slot) {
-				ret = -ENOMEM;
-				break;
-			}
-		}
-
-		*slot = *piece;
-		last = slot;
-		next = piece->end + 1;
-		added++;
+		ret = ranges_append(ranges, pieces + done, nr - done);
+		if (ret)
+			return ret;
 	}
 
-	ranges_added(ranges, added);
-	ranges->size += size;
-	return ret;
+	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dma_buf_ranges_add, "DMA_BUF");
 

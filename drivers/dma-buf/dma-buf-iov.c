@@ -63,9 +63,7 @@ static bool iov_match(const struct dma_buf_interconnect_offer *exp,
 
 static u64 iov_limit(const struct dma_buf_interconnect_offer *exp)
 {
-	const struct dma_buf_iov_offer *e = iov_offer(exp);
-
-	return pci_resource_len(e->vf, e->bar) - 1;
+	return iov_offer(exp)->size - 1;
 }
 
 static void iov_show(struct seq_file *s,
@@ -115,6 +113,7 @@ int dma_buf_iov_offer_export(struct dma_buf_iov_offer *offer,
 	offer->vf = pci_dev_get(vf);
 	offer->pf = pci_dev_get(pci_physfn(vf));
 	offer->bar = bar;
+	offer->size = pci_resource_len(vf, bar);
 	return 0;
 }
 EXPORT_SYMBOL_NS_GPL(dma_buf_iov_offer_export, "DMA_BUF");

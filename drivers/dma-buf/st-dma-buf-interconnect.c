@@ -19,7 +19,6 @@
 #include <kunit/device.h>
 #include <kunit/resource.h>
 #include <kunit/test.h>
-#include <linux/cleanup.h>
 #include <linux/completion.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-interconnect.h>
@@ -32,6 +31,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/vmstat.h>
 #include <linux/wait.h>
 
 #include "dma-buf-interconnect-internal.h"
@@ -171,8 +171,8 @@ static const struct fake_offer imp_port2 = FAKE_IMPORTER(type_port, .port = 2);
 static const struct fake_offer imp_port3 = FAKE_IMPORTER(type_port, .port = 3);
 
 /* A list of offers, as long as there are arguments. */
-#define OFFERS(...) (const struct dma_buf_interconnect_offer *const []) \
-	{ __VA_ARGS__ }
+#define OFFERS(...) \
+	((const struct dma_buf_interconnect_offer *const []) { __VA_ARGS__ })
 
 /*
  * The fake exporter
@@ -922,6 +922,7 @@ static void kinds_map_sg_on_interconnect(struct kunit *test)
 {
 	struct fake_buf *buf = fake_export_page(test);
 	struct dma_buf_attachment *attach = fake_attach_imp(test, buf, NULL);
+	struct dma_buf_ranges *ranges;
 	struct sg_table *sgt;
 
 	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
@@ -929,8 +930,7 @@ static void kinds_map_sg_on_interconnect(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, buf->sg_maps, 0);
 
 	/* Also while there is a map to ranges, and that stays whole. */
-	struct dma_buf_ranges *ranges = imp_map(attach);
-
+	ranges = imp_map(attach);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
 	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_PTR_EQ(test, sgt, ERR_PTR(-EOPNOTSUPP));
@@ -1148,7 +1148,7 @@ static void order_pieces_are_copied(struct kunit *test)
  * Ranges: merging
  */
 
-#define MAX_PIECES	6
+#define MAX_PIECES	4
 
 struct merge_param {
 	const char *desc;
@@ -1161,115 +1161,65 @@ struct merge_param {
 
 static const struct merge_param merge_params[] = {
 	{
-		.desc = "adjacent",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 1), PAGES(2, 2), PAGES(3, 5) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(1, 5) },
-		.nr_ranges = 1,
+		"adjacent", &exp_plain,
+		{ PAGES(1, 1), PAGES(2, 2), PAGES(3, 5) }, 3,
+		{ PAGES(1, 5) }, 1,
 	}, {
-		.desc = "adjacent, from address 0",
-		.exp = &exp_plain,
-		.pieces = { PAGES(0, 0), PAGES(1, 1) },
-		.nr_pieces = 2,
-		.ranges = { PAGES(0, 1) },
-		.nr_ranges = 1,
+		"adjacent, from address 0", &exp_plain,
+		{ PAGES(0, 0), PAGES(1, 1) }, 2,
+		{ PAGES(0, 1) }, 1,
 	}, {
-		.desc = "adjacent, after another range",
-		.exp = &exp_plain,
-		.pieces = { PAGES(9, 9), PAGES(1, 1), PAGES(2, 2) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(9, 9), PAGES(1, 2) },
-		.nr_ranges = 2,
+		"adjacent, after another range", &exp_plain,
+		{ PAGES(9, 9), PAGES(1, 1), PAGES(2, 2) }, 3,
+		{ PAGES(9, 9), PAGES(1, 2) }, 2,
 	}, {
-		.desc = "adjacent, into the first, then another range",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 1), PAGES(2, 2), PAGES(9, 9) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(1, 2), PAGES(9, 9) },
-		.nr_ranges = 2,
+		"adjacent, into the first, then another range", &exp_plain,
+		{ PAGES(1, 1), PAGES(2, 2), PAGES(9, 9) }, 3,
+		{ PAGES(1, 2), PAGES(9, 9) }, 2,
 	}, {
-		.desc = "not across a gap",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 1), PAGES(3, 3), PAGES(4, 4), PAGES(6, 6) },
-		.nr_pieces = 4,
-		.ranges = { PAGES(1, 1), PAGES(3, 4), PAGES(6, 6) },
-		.nr_ranges = 3,
+		"not across a gap", &exp_plain,
+		{ PAGES(1, 1), PAGES(3, 3), PAGES(4, 4), PAGES(6, 6) }, 4,
+		{ PAGES(1, 1), PAGES(3, 4), PAGES(6, 6) }, 3,
 	}, {
-		.desc = "not backwards",
-		.exp = &exp_plain,
-		.pieces = { PAGES(3, 3), PAGES(2, 2), PAGES(1, 1) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(3, 3), PAGES(2, 2), PAGES(1, 1) },
-		.nr_ranges = 3,
+		"not backwards", &exp_plain,
+		{ PAGES(3, 3), PAGES(2, 2), PAGES(1, 1) }, 3,
+		{ PAGES(3, 3), PAGES(2, 2), PAGES(1, 1) }, 3,
 	}, {
-		.desc = "not with a range before the last",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 1), PAGES(9, 9), PAGES(2, 2) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(1, 1), PAGES(9, 9), PAGES(2, 2) },
-		.nr_ranges = 3,
+		"not with a range before the last", &exp_plain,
+		{ PAGES(1, 1), PAGES(9, 9), PAGES(2, 2) }, 3,
+		{ PAGES(1, 1), PAGES(9, 9), PAGES(2, 2) }, 3,
 	}, {
-		.desc = "not what repeats",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 2), PAGES(1, 2), PAGES(1, 1), PAGES(2, 2) },
-		.nr_pieces = 4,
-		.ranges = { PAGES(1, 2), PAGES(1, 2), PAGES(1, 2) },
-		.nr_ranges = 3,
+		"not what repeats", &exp_plain,
+		{ PAGES(1, 2), PAGES(1, 2), PAGES(1, 1), PAGES(2, 2) }, 4,
+		{ PAGES(1, 2), PAGES(1, 2), PAGES(1, 2) }, 3,
 	}, {
-		.desc = "not what overlaps",
-		.exp = &exp_plain,
-		.pieces = { PAGES(1, 3), PAGES(3, 4) },
-		.nr_pieces = 2,
-		.ranges = { PAGES(1, 3), PAGES(3, 4) },
-		.nr_ranges = 2,
+		"not what overlaps", &exp_plain,
+		{ PAGES(1, 3), PAGES(3, 4) }, 2,
+		{ PAGES(1, 3), PAGES(3, 4) }, 2,
 	}, {
-		.desc = "up to the end of the address space",
-		.exp = &exp_plain,
-		.pieces = { PAGES(TOP_PAGE - 1, TOP_PAGE - 1),
-			    PAGES(TOP_PAGE, TOP_PAGE) },
-		.nr_pieces = 2,
-		.ranges = { PAGES(TOP_PAGE - 1, TOP_PAGE) },
-		.nr_ranges = 1,
+		"up to the end of the address space", &exp_plain,
+		{ PAGES(TOP_PAGE - 1, TOP_PAGE - 1), PAGES(TOP_PAGE, TOP_PAGE) }, 2,
+		{ PAGES(TOP_PAGE - 1, TOP_PAGE) }, 1,
 	}, {
-		.desc = "not where the address space wraps",
-		.exp = &exp_plain,
-		.pieces = { PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 0),
-			    PAGES(1, 1) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 1) },
-		.nr_ranges = 2,
+		"not where the address space wraps", &exp_plain,
+		{ PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 0), PAGES(1, 1) }, 3,
+		{ PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 1) }, 2,
 	}, {
-		.desc = "not where the address space wraps, later",
-		.exp = &exp_plain,
-		.pieces = { PAGES(5, 5), PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 0),
-			    PAGES(1, 1) },
-		.nr_pieces = 4,
-		.ranges = { PAGES(5, 5), PAGES(TOP_PAGE, TOP_PAGE),
-			    PAGES(0, 1) },
-		.nr_ranges = 3,
+		"not where the address space wraps, later", &exp_plain,
+		{ PAGES(5, 5), PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 1) }, 3,
+		{ PAGES(5, 5), PAGES(TOP_PAGE, TOP_PAGE), PAGES(0, 1) }, 3,
 	}, {
-		.desc = "first piece at address 0",
-		.exp = &exp_plain,
-		.pieces = { PAGES(0, 0), PAGES(5, 5), PAGES(0, 0) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(0, 0), PAGES(5, 5), PAGES(0, 0) },
-		.nr_ranges = 3,
+		"first piece at address 0", &exp_plain,
+		{ PAGES(0, 0), PAGES(5, 5), PAGES(0, 0) }, 3,
+		{ PAGES(0, 0), PAGES(5, 5), PAGES(0, 0) }, 3,
 	}, {
-		.desc = "not if the type does not merge",
-		.exp = &exp_apart,
-		.pieces = { PAGES(1, 1), PAGES(2, 2), PAGES(3, 3) },
-		.nr_pieces = 3,
-		.ranges = { PAGES(1, 1), PAGES(2, 2), PAGES(3, 3) },
-		.nr_ranges = 3,
+		"not if the type does not merge", &exp_apart,
+		{ PAGES(1, 1), PAGES(2, 2), PAGES(3, 3) }, 3,
+		{ PAGES(1, 1), PAGES(2, 2), PAGES(3, 3) }, 3,
 	}, {
-		.desc = "up to the limit",
-		.exp = &exp_port1,
-		.pieces = { PAGES(LIMIT_PAGE - 1, LIMIT_PAGE - 1),
-			    PAGES(LIMIT_PAGE, LIMIT_PAGE) },
-		.nr_pieces = 2,
-		.ranges = { PAGES(LIMIT_PAGE - 1, LIMIT_PAGE) },
-		.nr_ranges = 1,
+		"up to the limit", &exp_port1,
+		{ PAGES(98, 98), PAGES(LIMIT_PAGE, LIMIT_PAGE) }, 2,
+		{ PAGES(98, LIMIT_PAGE) }, 1,
 	},
 };
 
@@ -1317,36 +1267,17 @@ struct large_param {
 	struct range range;
 };
 
-#define LARGE(first, size) \
-	{ .start = (first), .end = (first) + (size) - 1 }
-
 static const struct large_param large_params[] = {
-	{
-		.desc = "4 GiB",
-		.pieces = { LARGE(SZ_4G, SZ_4G) },
-		.nr_pieces = 1,
-		.range = LARGE(SZ_4G, SZ_4G),
-	}, {
-		.desc = "4 GiB from two halves",
-		.pieces = { LARGE(SZ_2G, (u64)SZ_2G), LARGE(SZ_4G, (u64)SZ_2G) },
-		.nr_pieces = 2,
-		.range = LARGE(SZ_2G, SZ_4G),
-	}, {
-		.desc = "16 GiB",
-		.pieces = { LARGE(SZ_1M, SZ_16G) },
-		.nr_pieces = 1,
-		.range = LARGE(SZ_1M, SZ_16G),
-	}, {
-		.desc = "1 TiB",
-		.pieces = { LARGE(0, SZ_1T) },
-		.nr_pieces = 1,
-		.range = LARGE(0, SZ_1T),
-	}, {
-		.desc = "1 TiB and 1 MiB from two pieces",
-		.pieces = { LARGE(SZ_1T, SZ_1T), LARGE(2 * SZ_1T, SZ_1M) },
-		.nr_pieces = 2,
-		.range = LARGE(SZ_1T, SZ_1T + SZ_1M),
-	},
+	{ "4 GiB", { { SZ_4G, SZ_8G - 1 } }, 1, { SZ_4G, SZ_8G - 1 } },
+	{ "4 GiB from two halves",
+	  { { SZ_2G, SZ_4G - 1 }, { SZ_4G, SZ_4G + SZ_2G - 1 } }, 2,
+	  { SZ_2G, SZ_4G + SZ_2G - 1 } },
+	{ "16 GiB", { { SZ_1M, SZ_16G + SZ_1M - 1 } }, 1,
+	  { SZ_1M, SZ_16G + SZ_1M - 1 } },
+	{ "1 TiB", { { 0, SZ_1T - 1 } }, 1, { 0, SZ_1T - 1 } },
+	{ "1 TiB and 1 MiB from two pieces",
+	  { { SZ_1T, 2 * SZ_1T - 1 }, { 2 * SZ_1T, 2 * SZ_1T + SZ_1M - 1 } }, 2,
+	  { SZ_1T, 2 * SZ_1T + SZ_1M - 1 } },
 };
 
 KUNIT_ARRAY_PARAM_DESC(large, large_params, desc);
@@ -1408,87 +1339,33 @@ struct piece_param {
 };
 
 static const struct piece_param piece_params[] = {
-	{
-		.desc = "a page",
-		.exp = &exp_port1,
-		.piece = PAGES(50, 50),
-		.good = true,
-	}, {
-		.desc = "ends at the limit",
-		.exp = &exp_port1,
-		.piece = PAGES(LIMIT_PAGE, LIMIT_PAGE),
-		.good = true,
-	}, {
-		.desc = "starts at the first and ends at the last page",
-		.exp = &exp_port1,
-		.piece = PAGES(0, LIMIT_PAGE),
-		.good = true,
-	}, {
-		.desc = "ends a page past the limit",
-		.exp = &exp_port1,
-		.piece = PAGES(LIMIT_PAGE, LIMIT_PAGE + 1),
-	}, {
-		.desc = "starts past the limit",
-		.exp = &exp_port1,
-		.piece = PAGES(LIMIT_PAGE + 1, LIMIT_PAGE + 1),
-	}, {
-		.desc = "past the limit, in the last page of all",
-		.exp = &exp_port1,
-		.piece = PAGES(TOP_PAGE, TOP_PAGE),
-	}, {
-		.desc = "everything, with a limit",
-		.exp = &exp_port1,
-		.piece = { 0, U64_MAX },
-	}, {
-		.desc = "last page of all, without a limit",
-		.exp = &exp_plain,
-		.piece = PAGES(TOP_PAGE, TOP_PAGE),
-		.good = true,
-	}, {
-		.desc = "everything, whose length is no u64",
-		.exp = &exp_plain,
-		.piece = { 0, U64_MAX },
-	}, {
-		.desc = "empty",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE, 8 * PAGE_SIZE - 1 },
-	}, {
-		.desc = "empty at address 0, as from a length of 0",
-		.exp = &exp_plain,
-		.piece = { 0, -1ULL },
-	}, {
-		.desc = "all zeroes",
-		.exp = &exp_plain,
-		.piece = { 0, 0 },
-	}, {
-		.desc = "ends before it starts",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE, 7 * PAGE_SIZE - 1 },
-	}, {
-		.desc = "wraps",
-		.exp = &exp_plain,
-		.piece = { TOP_PAGE * PAGE_SIZE, PAGE_SIZE - 1 },
-	}, {
-		.desc = "start is not page aligned",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE + 1, 9 * PAGE_SIZE - 1 },
-	}, {
-		.desc = "start is half a page off",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE + PAGE_SIZE / 2, 10 * PAGE_SIZE - 1 },
-	}, {
-		.desc = "end is one byte short",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE, 9 * PAGE_SIZE - 2 },
-	}, {
-		.desc = "end is exclusive",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE, 9 * PAGE_SIZE },
-	}, {
-		.desc = "both unaligned, a page long",
-		.exp = &exp_plain,
-		.piece = { 8 * PAGE_SIZE + 8, 9 * PAGE_SIZE + 7 },
-	},
+	/* what a correct exporter has */
+	{ "a page", &exp_port1, PAGES(50, 50), true },
+	{ "ends at the limit", &exp_port1, PAGES(LIMIT_PAGE, LIMIT_PAGE), true },
+	{ "from 0 to the limit", &exp_port1, PAGES(0, LIMIT_PAGE), true },
+	{ "last page of all", &exp_plain, PAGES(TOP_PAGE, TOP_PAGE), true },
+
+	/* past the limit */
+	{ "a page too far", &exp_port1, PAGES(LIMIT_PAGE, LIMIT_PAGE + 1) },
+	{ "behind", &exp_port1, PAGES(LIMIT_PAGE + 1, LIMIT_PAGE + 1) },
+	{ "far behind", &exp_port1, PAGES(TOP_PAGE, TOP_PAGE) },
+	{ "everything, where there is a limit", &exp_port1, { 0, U64_MAX } },
+
+	/* without a length that is more than 0 and fits a u64 */
+	{ "everything", &exp_plain, { 0, U64_MAX } },
+	{ "empty", &exp_plain, { 8 * PAGE_SIZE, 8 * PAGE_SIZE - 1 } },
+	{ "backwards", &exp_plain, { 8 * PAGE_SIZE, 7 * PAGE_SIZE - 1 } },
+	{ "wraps", &exp_plain, { TOP_PAGE * PAGE_SIZE, PAGE_SIZE - 1 } },
+
+	/* not page aligned */
+	{ "all zeroes", &exp_plain, { 0, 0 } },
+	{ "start off by 1", &exp_plain, { 8 * PAGE_SIZE + 1, 9 * PAGE_SIZE - 1 } },
+	{ "start off by -1", &exp_plain, { 8 * PAGE_SIZE - 1, 9 * PAGE_SIZE - 1 } },
+	{ "start off by half a page", &exp_plain,
+	  { 8 * PAGE_SIZE + PAGE_SIZE / 2, 9 * PAGE_SIZE - 1 } },
+	{ "end off by -1", &exp_plain, { 8 * PAGE_SIZE, 9 * PAGE_SIZE - 2 } },
+	{ "end is exclusive", &exp_plain, { 8 * PAGE_SIZE, 9 * PAGE_SIZE } },
+	{ "a page, off by 8", &exp_plain, { 8 * PAGE_SIZE + 8, 9 * PAGE_SIZE + 7 } },
 };
 
 KUNIT_ARRAY_PARAM_DESC(piece, piece_params, desc);
@@ -1562,80 +1439,32 @@ static void pieces_error_ignored(struct kunit *test)
  * Ranges: lists that are refused
  */
 
+#define LIST_SIZE	BYTES(1, 4)	/* of the buffer, always */
+
 struct list_param {
 	const char *desc;
-	u64 size;
-	const struct fake_offer *exp;
-	struct range pieces[MAX_PIECES];
+	struct range pieces[3];
 	unsigned int nr_pieces;
 	bool good;
 };
 
 static const struct list_param list_params[] = {
-	{
-		.desc = "as long as the buffer",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 2), PAGES(6, 7) },
-		.nr_pieces = 2,
-		.good = true,
-	}, {
-		.desc = "empty",
-		.size = BYTES(1, 4),
-	}, {
-		.desc = "a page short",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 2), PAGES(6, 6) },
-		.nr_pieces = 2,
-	}, {
-		.desc = "a single range that is a page short",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 3) },
-		.nr_pieces = 1,
-	}, {
-		.desc = "a page long",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 2), PAGES(6, 8) },
-		.nr_pieces = 2,
-	}, {
-		.desc = "a single range that is a page long",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 5) },
-		.nr_pieces = 1,
-	}, {
-		.desc = "merged to be a page long",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 4), PAGES(5, 5) },
-		.nr_pieces = 2,
-	}, {
-		.desc = "4 GiB long",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 4 + SZ_4G / PAGE_SIZE) },
-		.nr_pieces = 1,
-	}, {
-		.desc = "4 GiB long, in two ranges",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 4),
-			    PAGES(SZ_4G / PAGE_SIZE, 2 * SZ_4G / PAGE_SIZE - 1) },
-		.nr_pieces = 2,
-	}, {
-		.desc = "2^64 long, repeating",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(0, HALF_PAGE - 1), PAGES(0, HALF_PAGE - 1),
-			    PAGES(1, 4) },
-		.nr_pieces = 3,
-	}, {
-		.desc = "2^64 long, merged to a range without a length",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(0, HALF_PAGE - 1), PAGES(HALF_PAGE, TOP_PAGE),
-			    PAGES(1, 4) },
-		.nr_pieces = 3,
-	}, {
-		.desc = "2^64 long, merged after the buffer",
-		.size = BYTES(1, 4),
-		.pieces = { PAGES(1, 4), PAGES(0, HALF_PAGE - 1),
-			    PAGES(HALF_PAGE, TOP_PAGE) },
-		.nr_pieces = 3,
-	},
+	{ "right", { PAGES(1, 2), PAGES(6, 7) }, 2, true },
+	{ "empty", {}, 0 },
+	{ "a page short", { PAGES(1, 2), PAGES(6, 6) }, 2 },
+	{ "one range, a page short", { PAGES(1, 3) }, 1 },
+	{ "a page long", { PAGES(1, 2), PAGES(6, 8) }, 2 },
+	{ "one range, a page long", { PAGES(1, 5) }, 1 },
+	{ "merged to be a page long", { PAGES(1, 4), PAGES(5, 5) }, 2 },
+	{ "4 GiB long", { PAGES(1, 4 + SZ_4G / PAGE_SIZE) }, 1 },
+	{ "4 GiB long, in two ranges",
+	  { PAGES(1, 4), PAGES(8, 7 + SZ_4G / PAGE_SIZE) }, 2 },
+	{ "2^64 long, repeating",
+	  { PAGES(0, HALF_PAGE - 1), PAGES(0, HALF_PAGE - 1), PAGES(1, 4) }, 3 },
+	{ "2^64 long, merged to what has no length",
+	  { PAGES(0, HALF_PAGE - 1), PAGES(HALF_PAGE, TOP_PAGE), PAGES(1, 4) }, 3 },
+	{ "2^64 long, merged to what has no length, at the end",
+	  { PAGES(1, 4), PAGES(0, HALF_PAGE - 1), PAGES(HALF_PAGE, TOP_PAGE) }, 3 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(list, list_params, desc);
@@ -1650,7 +1479,7 @@ static void lists_checked(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
-		buf = fake_export(test, param->size, param->pieces,
+		buf = fake_export(test, LIST_SIZE, param->pieces,
 				  param->nr_pieces);
 		buf->ignore_add_err = true;
 		buf->batch = calls[i];
@@ -1704,6 +1533,55 @@ static void exporter_fails(struct kunit *test)
 	buf->map_err = 0;
 	buf->nr_pieces = 301;
 	expect_maps_to(test, attach, pieces, 301);
+}
+
+#define LEAK_MAPS	256
+#define LEAK_RANGES	4096
+
+static u64 slab_bytes(void)
+{
+	/* xarray nodes are freed after a grace period */
+	rcu_barrier();
+	return (u64)global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B) *
+	       PAGE_SIZE;
+}
+
+/*
+ * Whether a map works, or the exporter fails, or core refuses the list: core
+ * keeps nothing of it. Lost ranges alone would be 16 MiB for each of these.
+ */
+static void maps_leave_no_memory(struct kunit *test)
+{
+	struct range *pieces = alloc_pieces(test, LEAK_RANGES);
+	struct dma_buf_attachment *attach;
+	struct fake_buf *buf;
+	unsigned int i;
+	u64 before;
+
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		kunit_skip(test, "KASAN delays freeing");
+
+	fill_pages(pieces, LEAK_RANGES, 1);
+	buf = fake_export(test, BYTES(1, LEAK_RANGES), pieces, LEAK_RANGES);
+	attach = fake_attach_imp(test, buf, NULL);
+
+	before = slab_bytes();
+	for (i = 0; i < LEAK_MAPS; i++)
+		expect_maps_to(test, attach, pieces, LEAK_RANGES);
+	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+
+	buf->map_err = -EIO;
+	before = slab_bytes();
+	for (i = 0; i < LEAK_MAPS; i++)
+		expect_map_fails(test, attach, -EIO);
+	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+
+	buf->map_err = 0;
+	buf->nr_pieces--;
+	before = slab_bytes();
+	for (i = 0; i < LEAK_MAPS; i++)
+		expect_map_fails(test, attach, -EINVAL);
+	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
 }
 
 /*
@@ -2211,6 +2089,7 @@ static struct kunit_case interconnect_cases[] = {
 	KUNIT_CASE(pieces_error_ignored),
 	KUNIT_CASE_PARAM(lists_checked, list_gen_params),
 	KUNIT_CASE_PARAM(exporter_fails, exporter_fails_gen_params),
+	KUNIT_CASE(maps_leave_no_memory),
 	KUNIT_CASE(allocation_fails),
 	KUNIT_CASE(maps_several),
 	KUNIT_CASE(maps_left_at_detach),

@@ -21,6 +21,7 @@
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 /*
  * The fake PCI functions
@@ -36,7 +37,7 @@ enum {
 #define MEM_BAR		2
 #define MEM_BAR_SIZE	SZ_16M
 #define SMALL_BAR	0
-#define SMALL_BAR_SIZE	SZ_4K
+#define SMALL_BAR_SIZE	SZ_64K
 #define NO_BAR		4
 
 static const struct {
@@ -89,6 +90,8 @@ static struct pci_dev *fake_pdev(struct kunit *test, const char *name,
 	pdev->physfn = pf;
 	pdev->resource[SMALL_BAR] = DEFINE_RES_MEM(SZ_1G, SMALL_BAR_SIZE);
 	pdev->resource[MEM_BAR] = DEFINE_RES_MEM(SZ_2G, MEM_BAR_SIZE);
+	/* What stands behind the last BAR is none. */
+	pdev->resource[PCI_ROM_RESOURCE] = DEFINE_RES_MEM(SZ_1M, SZ_64K);
 	return pdev;
 }
 
@@ -293,14 +296,14 @@ struct export_param {
 	const char *desc;
 	int function;
 	unsigned int bar;
-	bool resized;		/* the BAR has an address, but no size */
 	int ret;
+	u64 limit;
 };
 
 static const struct export_param export_params[] = {
-	{ "a VF", VF1, MEM_BAR, .ret = 0 },
-	{ "a VF, another BAR", VF1, SMALL_BAR, .ret = 0 },
-	{ "a VF of another card", OTHER_VF, MEM_BAR, .ret = 0 },
+	{ "a VF", VF1, MEM_BAR, .limit = MEM_BAR_SIZE - 1 },
+	{ "a VF, another BAR", VF1, SMALL_BAR, .limit = SMALL_BAR_SIZE - 1 },
+	{ "a VF of another card", OTHER_VF, MEM_BAR, .limit = MEM_BAR_SIZE - 1 },
 	{ "a PF", PF, MEM_BAR, .ret = -EOPNOTSUPP },
 	{ "no SR-IOV", NO_SRIOV, MEM_BAR, .ret = -EOPNOTSUPP },
 	{ "a BAR that the VF does not have", VF1, NO_BAR, .ret = -EOPNOTSUPP },
@@ -333,6 +336,14 @@ static void offer_export(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, offer.vf, pdev);
 	KUNIT_EXPECT_PTR_EQ(test, offer.pf, pdev->physfn);
 	KUNIT_EXPECT_EQ(test, offer.bar, param->bar);
+	KUNIT_EXPECT_EQ(test, dma_buf_interconnect_iov.limit(&offer.base),
+			param->limit);
+
+	/* An offer does not change, whatever becomes of the VF. */
+	memset(pdev->resource, 0, sizeof(pdev->resource));
+	KUNIT_EXPECT_EQ(test, dma_buf_interconnect_iov.limit(&offer.base),
+			param->limit);
+
 	KUNIT_EXPECT_EQ(test, pdev_refs(offer.vf), 2);
 	KUNIT_EXPECT_EQ(test, pdev_refs(offer.pf), 2);
 
@@ -355,6 +366,7 @@ static void offer_import(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, offer.pf, t->pdev[PF]);
 	KUNIT_EXPECT_NULL(test, offer.vf);
 	KUNIT_EXPECT_EQ(test, offer.bar, MEM_BAR);
+	KUNIT_EXPECT_EQ(test, offer.size, 0);
 	KUNIT_EXPECT_EQ(test, pdev_refs(t->pdev[PF]), 1);
 }
 

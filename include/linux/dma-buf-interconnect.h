@@ -46,13 +46,11 @@ struct dma_buf_interconnect {
 	 * @match: [optional]
 	 *
 	 * Decides whether the two ends are really joined by this interconnect.
-	 * Both offers are of this type. Without this callback, two ends that
-	 * offer the type always match.
-	 *
-	 * @exp: the exporter's offer
-	 * @imp: the importer's offer; valid during the call only
-	 * @why: where to put a constant string that says, for a person who reads
-	 *	 the trace, why the two do not match; untouched when they do
+	 * The first argument is the exporter's offer, the second the importer's,
+	 * which is valid during the call only; both are of this type. For two
+	 * ends that do not match, the callback puts a constant string into the
+	 * third, which tells a person who reads the trace why. Without this
+	 * callback, two ends that offer the type always match.
 	 *
 	 * Context: process context, may sleep. The reservation lock is not
 	 * held, so this must not look at anything that the lock protects.

@@ -45,6 +45,12 @@ struct dma_buf_iov_offer {
 	 * buffer is part of, in an importer's the one behind which it can reach.
 	 */
 	unsigned int bar;
+
+	/**
+	 * @size: Bytes in the BAR, where the ranges end at the latest; 0 in an
+	 * importer's offer.
+	 */
+	u64 size;
 };
 
 #ifdef CONFIG_PCI_IOV

@@ -6,6 +6,7 @@
  * the BAR, see drivers/dma-buf/dma-buf-iov.c. All that this needs is fixed when
  * the buffer is exported: the VF, the BAR, and where in it the buffer is.
  */
+#include <linux/dma-buf.h>
 #include <linux/dma-buf-iov.h>
 #include <linux/dma-resv.h>
 #include <linux/pci.h>
