@@ -9,6 +9,12 @@
  *
  * Every structure may grow at its end: the size is part of the ioctl's number.
  * Fields called reserved must be 0.
+ *
+ * Errors that more than one ioctl returns: -EFAULT for memory that cannot be
+ * read or written, -ENOTTY for an ioctl that is not one of these, -EINVAL for a
+ * value that has no meaning (a flag, kind or BAR that does not exist, a reserved
+ * field, a misaligned length), -ENXIO for one that needs an attachment while
+ * there is none, -ENOMEM. What dma-buf or the exporter say is passed on.
  */
 #ifndef DMA_BUF_IOV_TEST_UAPI_H
 #define DMA_BUF_IOV_TEST_UAPI_H
@@ -33,15 +39,17 @@ struct dma_buf_iov_test_offer {
 };
 
 /* The importer cannot be told to let go: it has no invalidate_mappings. */
-#define DMA_BUF_IOV_TEST_ATTACH_STATIC	(1 << 0)
+#define DMA_BUF_IOV_TEST_ATTACH_STATIC	0x1
 /* It can handle peer-to-peer addresses in an sg_table. */
-#define DMA_BUF_IOV_TEST_ATTACH_P2P	(1 << 1)
+#define DMA_BUF_IOV_TEST_ATTACH_P2P	0x2
 /* It unmaps from a work item after invalidate_mappings, not inside it. */
-#define DMA_BUF_IOV_TEST_ATTACH_LAZY	(1 << 2)
+#define DMA_BUF_IOV_TEST_ATTACH_LAZY	0x4
 
 /*
  * Attach. An empty bdf stands for a device that is not PCI. -EBUSY if the file
- * is attached already, -ENODEV if there is no such device.
+ * is attached already, -ENODEV if there is no such device (or the buffer is
+ * revoked), -EBADF or -EINVAL if the fd is no dma-buf's. -EINVAL also for a BAR
+ * past 5 and too many offers.
  */
 struct dma_buf_iov_test_attach {
 	__s32 fd;				/* the dma-buf */
@@ -57,14 +65,17 @@ struct dma_buf_iov_test_attach {
 	__u32 reserved2;
 };
 
-/* Map over the interconnect. One mapping at a time, -EBUSY if there is one. */
+/*
+ * Map over the interconnect. One mapping at a time, -EBUSY if there is one.
+ * -EOPNOTSUPP if no interconnect was agreed, -ENODEV while the buffer is revoked.
+ */
 struct dma_buf_iov_test_map {
 	__u64 size;	/* out: bytes in all ranges */
 	__u32 nr;	/* out: number of ranges */
 	__u32 reserved;
 };
 
-/* Map to an sg_table instead. */
+/* Map to an sg_table instead. -EOPNOTSUPP if an interconnect was agreed. */
 struct dma_buf_iov_test_map_sg {
 	__u64 size;	/* out: bytes in all entries */
 	__u32 nr;	/* out: number of entries */
@@ -77,7 +88,7 @@ struct dma_buf_iov_test_range {
 	__u64 end;	/* inclusive */
 };
 
-/* Read ranges of the live mapping, -ENXIO if there is none. */
+/* Read ranges of the live mapping, -ENXIO if there is none over an interconnect. */
 struct dma_buf_iov_test_ranges {
 	__u64 uptr;	/* array of struct dma_buf_iov_test_range */
 	__u32 first;	/* index of the first to read */
@@ -88,7 +99,10 @@ struct dma_buf_iov_test_ranges {
  * The importer's own memory behind the VFs' BAR, as a GPU's driver knows where
  * in its VRAM a VF's memory is: @size bytes from @vf_offset of the BAR
  * @vf_bar of VF n are the same memory as @size bytes from
- * @pf_offset + n * @pf_stride of the BAR @pf_bar of the PF.
+ * @pf_offset + n * @pf_stride of the BAR @pf_bar of the PF. All but the BARs in
+ * units of 4 bytes; -EINVAL if not, if @size is 0, or if @vf_offset + @size wraps.
+ * Can be set at any time, and stays set. Whether it lies inside the PF's BAR is
+ * seen when it is used.
  */
 struct dma_buf_iov_test_window {
 	__u32 vf_bar;
@@ -101,8 +115,9 @@ struct dma_buf_iov_test_window {
 
 /*
  * Read or write bytes of the buffer through the window, never through the VF.
- * The buffer must be mapped, -ENXIO if not. -ERANGE for bytes outside of the
- * buffer, or whose range is not behind the window.
+ * The buffer must be mapped over IOV, -ENXIO if not. -ERANGE for bytes outside of
+ * the buffer, or that are not behind the window, or whose window is not inside
+ * the PF's BAR; nothing was read or written then.
  */
 struct dma_buf_iov_test_access {
 	__u64 uptr;
@@ -121,7 +136,11 @@ struct dma_buf_iov_test_state {
 	__u32 reserved;
 };
 
-/* Repeat attach and detach, or map and unmap, and say how long it took. */
+/*
+ * Repeat attach and detach, or map and unmap, and say how long it took. -EINTR
+ * when a signal comes. If attaching fails the file is not attached any more; to
+ * detach drops what was mapped, and to map is -EBUSY when something is.
+ */
 enum dma_buf_iov_test_bench_what {
 	DMA_BUF_IOV_TEST_BENCH_ATTACH,	/* detach and attach again as before */
 	DMA_BUF_IOV_TEST_BENCH_MAP,	/* map and unmap, over what was agreed */
