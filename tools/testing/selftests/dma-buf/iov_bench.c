@@ -147,8 +147,8 @@ static void bench_attach(const struct iov_vfio *dev, const char *pf)
 	attach_both(imps, dmabuf, pf);
 	bench_both(imps, DMA_BUF_IOV_TEST_BENCH_ATTACH, ns);
 	printf("bench-head: attach offers time-ratio ns\n");
-	printf("bench: attach none 1.00 %.0f\n", ns[SG]);
-	printf("bench: attach iov %.2f %.0f\n", ns[IOV] / ns[SG], ns[IOV]);
+	printf("bench: attach 0 1.00 %.0f\n", ns[SG]);
+	printf("bench: attach 1 %.2f %.0f\n", ns[IOV] / ns[SG], ns[IOV]);
 	detach_both(imps);
 	close(dmabuf);
 }
