@@ -194,6 +194,8 @@ TEST_F(vfio, beside_iov)
 	ASSERT_EQ(0, attach_mismatch(imp2, self->fd, self->t.pf, P2P,
 				     NOTHING));
 
+	EXPECT_EQ(-EOPNOTSUPP, importer_map_sg(imp, NULL));
+	EXPECT_EQ(-EOPNOTSUPP, importer_map(imp2, NULL));
 	if (importer_map_sg(imp2, &sg))
 		SKIP(goto out, "no sg_table for the PF");
 	EXPECT_EQ(0, importer_unmap(imp2));
