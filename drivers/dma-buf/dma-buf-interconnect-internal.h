@@ -10,8 +10,8 @@ struct dma_buf_interconnect_offer;
 struct seq_file;
 
 void dma_buf_interconnect_negotiate(struct dma_buf_attachment *attach,
-				    const struct dma_buf_interconnect_offer *const *offers,
-				    unsigned int nr_offers);
+				    const struct dma_buf_interconnect_offer *const *imps,
+				    unsigned int nr_imps);
 void dma_buf_interconnect_show(struct seq_file *s,
 			       const struct dma_buf_attachment *attach);
 

@@ -123,8 +123,8 @@
  * Range 0 is not in a chunk but in struct dma_buf_ranges: a buffer of one range
  * costs one allocation and no xarray node.
  */
-struct ranges_chunk {
-	struct ranges_chunk *next;
+struct dma_buf_ranges_chunk {
+	struct dma_buf_ranges_chunk *next;
 	unsigned int nr;
 	struct range range[];
 };
@@ -152,7 +152,7 @@ ranges_alloc(const struct dma_buf_interconnect_offer *offer)
 
 static void ranges_free(struct dma_buf_ranges *ranges)
 {
-	struct ranges_chunk *chunk, *next;
+	struct dma_buf_ranges_chunk *chunk, *next;
 
 	/* Without a chunk there is at most one range, and no node to free. */
 	if (ranges->chunk)
@@ -186,7 +186,7 @@ static int ranges_store(struct dma_buf_ranges *ranges, struct range *range,
 /* Enter what is not yet in the xarray: the chunk that is being filled. */
 static int ranges_index(struct dma_buf_ranges *ranges)
 {
-	struct ranges_chunk *chunk = ranges->chunk;
+	struct dma_buf_ranges_chunk *chunk = ranges->chunk;
 
 	if (!chunk)
 		return ranges_store(ranges, &ranges->first, ranges->nr);
@@ -197,7 +197,7 @@ static int ranges_index(struct dma_buf_ranges *ranges)
 /* Where the next range goes, if there is room. */
 static struct range *ranges_end(struct dma_buf_ranges *ranges)
 {
-	struct ranges_chunk *chunk = ranges->chunk;
+	struct dma_buf_ranges_chunk *chunk = ranges->chunk;
 
 	return chunk ? &chunk->range[chunk->nr] : &ranges->first + ranges->nr;
 }
@@ -218,7 +218,7 @@ static void ranges_added(struct dma_buf_ranges *ranges, const struct range *end,
 /* Make room for @want ranges, or for as many of them as one chunk takes. */
 static int ranges_grow(struct dma_buf_ranges *ranges, unsigned int want)
 {
-	struct ranges_chunk *chunk;
+	struct dma_buf_ranges_chunk *chunk;
 	int ret;
 
 	ret = ranges_index(ranges);
@@ -264,8 +264,9 @@ static int ranges_check(const struct dma_buf_ranges *ranges,
 
 /*
  * Does @piece need ranges_append()? This is asked for every piece, so it is kept
- * to few comparisons. The second one also finds each range that starts at 0: none
- * continues another, even if the one before it ends where a u64 does.
+ * to few comparisons, but it must find all that ranges_check() refuses. The second
+ * one also finds each range that starts at 0: none continues another, even if the
+ * one before it ends where a u64 does.
  */
 static bool ranges_special(const struct range *piece, u64 limit)
 {

@@ -19,7 +19,7 @@ struct dma_buf_attach_ops;
 struct dma_buf_attachment;
 struct dma_buf_interconnect_offer;
 struct dma_buf_ranges;
-struct ranges_chunk;
+struct dma_buf_ranges_chunk;
 struct seq_file;
 
 /**
@@ -169,7 +169,7 @@ struct dma_buf_ranges {
 	u16 room;
 	bool merge;
 	u64 limit;
-	struct ranges_chunk *chunk;
+	struct dma_buf_ranges_chunk *chunk;
 	struct range first;
 };
 

@@ -240,11 +240,8 @@ static int importer_do_attach(struct importer *imp)
 	attach = dma_buf_attach_interconnect(imp->dmabuf, imp->dev,
 					     importer_attach_ops(args->flags),
 					     imp, offers, args->nr_offers);
-	if (IS_ERR(attach)) {
-		/* An invalidation may have come in between. */
-		cancel_work_sync(&imp->work);
+	if (IS_ERR(attach))
 		return PTR_ERR(attach);
-	}
 
 	/* The work may look already, though it finds no mapping. */
 	dma_resv_lock(imp->dmabuf->resv, NULL);
