@@ -694,8 +694,8 @@ static int importer_access_locked(struct importer *imp, void *data,
 
 static int importer_ioctl_access(struct importer *imp, void __user *uarg)
 {
-	struct dma_buf_iov_test_access arg;
 	u32 *data __free(kfree) = NULL;
+	struct dma_buf_iov_test_access arg;
 	void __user *uptr;
 	int ret;
 
