@@ -6,7 +6,7 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-interconnect.h>
 #include <linux/dma-resv.h>
-#include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -115,23 +115,19 @@
  */
 
 /*
- * Ranges live in chunks, allocated while the exporter adds them: nobody needs to
- * say beforehand how many there will be, and nobody pays an allocation for each.
- * A chunk never moves, as the xarray points into it. It enters the xarray as a
- * whole, when it is full or the exporter is done.
+ * Ranges live in runs of at most a page, DMA_BUF_RANGES_PER_RUN of them, and the
+ * xarray holds the runs: range i is entry i % DMA_BUF_RANGES_PER_RUN of the run at
+ * index i / DMA_BUF_RANGES_PER_RUN. An xarray with an entry for each range would
+ * spend half as much memory again on its nodes, and more time on them than on the
+ * ranges.
  *
- * Range 0 is not in a chunk but in struct dma_buf_ranges: a buffer of one range
+ * Nobody needs to say beforehand how many ranges there will be. A run is as long
+ * as the exporter's call to dma_buf_ranges_add() wants it, grows when there are
+ * more, and enters the xarray when it is full or the exporter is done.
+ *
+ * The first run is range 0 alone, in struct dma_buf_ranges: a buffer of one range
  * costs one allocation and no xarray node.
  */
-struct dma_buf_ranges_chunk {
-	struct dma_buf_ranges_chunk *next;
-	unsigned int nr;
-	struct range range[];
-};
-
-/* With 2^n - 1 ranges, and these limits, a chunk fills 256 bytes to 32 KiB. */
-#define RANGES_PER_CHUNK_MIN	15u
-#define RANGES_PER_CHUNK_MAX	2047u
 
 static struct dma_buf_ranges *
 ranges_alloc(const struct dma_buf_interconnect_offer *offer)
@@ -146,97 +142,79 @@ ranges_alloc(const struct dma_buf_interconnect_offer *offer)
 	xa_init_flags(&ranges->xa, XA_FLAGS_ACCOUNT);
 	ranges->merge = type->merge;
 	ranges->limit = type->limit ? type->limit(offer) : U64_MAX;
-	ranges->room = 1;	/* for range 0 */
+	ranges->end = &ranges->first;
+	ranges->room = 1;
 	return ranges;
+}
+
+/* The index in the xarray of the run that is being filled, or was the last. */
+static unsigned long ranges_run_index(const struct dma_buf_ranges *ranges)
+{
+	return ranges->nr ? (ranges->nr - 1) / DMA_BUF_RANGES_PER_RUN : 0;
+}
+
+/* And the run itself, which may not be in the xarray yet. */
+static struct range *ranges_run(const struct dma_buf_ranges *ranges)
+{
+	return ranges->end - (ranges->nr -
+			      ranges_run_index(ranges) * DMA_BUF_RANGES_PER_RUN);
 }
 
 static void ranges_free(struct dma_buf_ranges *ranges)
 {
-	struct dma_buf_ranges_chunk *chunk, *next;
+	struct range *run = ranges_run(ranges);
+	unsigned long index;
 
-	/* Without a chunk there is at most one range, and no node to free. */
-	if (ranges->chunk)
+	/* Else there is nothing in the xarray that needs to be freed. */
+	if (run != &ranges->first) {
+		if (!xa_load(&ranges->xa, ranges_run_index(ranges)))
+			kfree(run);
+		xa_for_each(&ranges->xa, index, run)
+			kfree(run);
 		xa_destroy(&ranges->xa);
-
-	for (chunk = ranges->chunk; chunk; chunk = next) {
-		next = chunk->next;
-		kvfree(chunk);
 	}
 
 	kfree(ranges);
 }
 
-/* Enter the @nr ranges that were added last into the xarray. */
-static int ranges_store(struct dma_buf_ranges *ranges, struct range *range,
-			unsigned int nr)
+static int ranges_store_run(struct dma_buf_ranges *ranges)
 {
-	XA_STATE(xas, &ranges->xa, ranges->nr - nr);
-	unsigned int done = 0;
-
-	do {
-		xas_lock(&xas);
-		done += xas_store_array(&xas, range + done, sizeof(*range),
-					nr - done);
-		xas_unlock(&xas);
-	} while (xas_nomem(&xas, GFP_KERNEL_ACCOUNT));
-
-	return xas_error(&xas);
+	return xa_err(xa_store(&ranges->xa, ranges_run_index(ranges),
+			       ranges_run(ranges), GFP_KERNEL_ACCOUNT));
 }
 
-/* Enter what is not yet in the xarray: the chunk that is being filled. */
-static int ranges_index(struct dma_buf_ranges *ranges)
-{
-	struct dma_buf_ranges_chunk *chunk = ranges->chunk;
-
-	if (!chunk)
-		return ranges_store(ranges, &ranges->first, ranges->nr);
-
-	return ranges_store(ranges, chunk->range, chunk->nr);
-}
-
-/* Where the next range goes, if there is room. */
-static struct range *ranges_end(struct dma_buf_ranges *ranges)
-{
-	struct dma_buf_ranges_chunk *chunk = ranges->chunk;
-
-	return chunk ? &chunk->range[chunk->nr] : &ranges->first + ranges->nr;
-}
-
-/* Account for what now stands from ranges_end() to @end: @size bytes in all. */
-static void ranges_added(struct dma_buf_ranges *ranges, const struct range *end,
-			 u64 size)
-{
-	unsigned int nr = end - ranges_end(ranges);
-
-	ranges->size = size;
-	ranges->nr += nr;
-	ranges->room -= nr;
-	if (ranges->chunk)
-		ranges->chunk->nr += nr;
-}
-
-/* Make room for @want ranges, or for as many of them as one chunk takes. */
+/*
+ * Make room for @want more ranges, or for as many of them as the run takes: a new
+ * run if this one is full, else a longer one. The caller then adds at least one.
+ * If it fails, nothing has changed.
+ */
 static int ranges_grow(struct dma_buf_ranges *ranges, unsigned int want)
 {
-	struct dma_buf_ranges_chunk *chunk;
+	unsigned int nr = ranges->nr % DMA_BUF_RANGES_PER_RUN;
+	struct range *old = ranges_run(ranges), *run;
 	int ret;
 
-	ret = ranges_index(ranges);
-	if (ret)
-		return ret;
-
-	want = clamp(want, RANGES_PER_CHUNK_MIN, RANGES_PER_CHUNK_MAX);
-	want = rounddown_pow_of_two(want + 1) - 1;
-	chunk = kvmalloc_flex(*chunk, range, want, GFP_KERNEL_ACCOUNT);
-	if (!chunk)
+	/* At least doubled, so that adding one by one does not copy each time. */
+	want = min(max(want, nr), DMA_BUF_RANGES_PER_RUN - nr);
+	run = kmalloc_objs(*run, nr + want, GFP_KERNEL_ACCOUNT);
+	if (!run)
 		return -ENOMEM;
 
-	cond_resched();
+	if (nr) {
+		memcpy(run, old, nr * sizeof(*run));
+		if (old != &ranges->first)
+			kfree(old);
+	} else {
+		ret = ranges_store_run(ranges);
+		if (ret) {
+			kfree(run);
+			return ret;
+		}
+	}
 
-	chunk->nr = 0;
-	chunk->next = ranges->chunk;
-	ranges->chunk = chunk;
+	ranges->end = run + nr;
 	ranges->room = want;
+	cond_resched();
 	return 0;
 }
 
@@ -262,6 +240,18 @@ static int ranges_check(const struct dma_buf_ranges *ranges,
 	return -EINVAL;
 }
 
+/* Account for what now stands from ranges->end to @end: @size bytes in all. */
+static void ranges_added(struct dma_buf_ranges *ranges, struct range *end,
+			 u64 size)
+{
+	unsigned int nr = end - ranges->end;
+
+	ranges->size = size;
+	ranges->nr += nr;
+	ranges->room -= nr;
+	ranges->end = end;
+}
+
 /*
  * Does @piece need ranges_append()? This is asked for every piece, so it is kept
  * to few comparisons, but it must find all that ranges_check() refuses. The second
@@ -276,14 +266,15 @@ static bool ranges_special(const struct range *piece, u64 limit)
 
 /*
  * Add pieces until one is special or there is no room. Nearly all the time that
- * it takes to build a mapping is spent in this loop.
+ * it takes to build a mapping is spent in this loop. A full run still stands
+ * before ranges->end, so that its last range can be merged with.
  *
  * Returns how many pieces were added.
  */
 static unsigned int ranges_copy(struct dma_buf_ranges *ranges,
 				const struct range *pieces, unsigned int nr)
 {
-	struct range *slot = ranges_end(ranges), *full = slot + ranges->room;
+	struct range *slot = ranges->end, *full = slot + ranges->room;
 	u64 next = ranges->nr ? slot[-1].end + 1 : 0;
 	u64 size = ranges->size, new_size;
 	const bool merge = ranges->merge;
@@ -316,7 +307,6 @@ static unsigned int ranges_copy(struct dma_buf_ranges *ranges,
 static int ranges_append(struct dma_buf_ranges *ranges,
 			 const struct range *piece, unsigned int left)
 {
-	struct range *slot;
 	int ret;
 
 	ret = ranges_check(ranges, piece);
@@ -325,9 +315,8 @@ static int ranges_append(struct dma_buf_ranges *ranges,
 	if (ret)
 		return ret;
 
-	slot = ranges_end(ranges);
-	*slot++ = *piece;
-	ranges_added(ranges, slot, ranges->size + range_len(piece));
+	*ranges->end = *piece;
+	ranges_added(ranges, ranges->end + 1, ranges->size + range_len(piece));
 	return 0;
 }
 
@@ -493,7 +482,7 @@ static int ranges_finish(struct dma_buf_ranges *ranges, size_t size)
 	if (!ranges->nr || ranges->size != size)
 		return -EINVAL;
 
-	return ranges_index(ranges);
+	return ranges_store_run(ranges);
 }
 
 /**

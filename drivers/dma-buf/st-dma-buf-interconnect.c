@@ -595,7 +595,7 @@ static void expect_maps_to(struct kunit *test,
 	KUNIT_EXPECT_EQ(test, ranges->nr, nr);
 	KUNIT_EXPECT_EQ(test, ranges->size, attach->dmabuf->size);
 	KUNIT_EXPECT_TRUE(test, ranges_are(ranges, expected, nr));
-	KUNIT_EXPECT_NULL(test, xa_load(&ranges->xa, nr));
+	KUNIT_EXPECT_NULL(test, dma_buf_ranges_load(ranges, nr));
 	imp_unmap(attach, ranges);
 }
 
@@ -1017,10 +1017,11 @@ static void kinds_fall_back_by_reattach(struct kunit *test)
 
 /*
  * The numbers of ranges around which something changes in core or in the xarray:
- * a single range, a first chunk, an xarray node, a full chunk, two levels.
+ * a single range, a run that grows, a full run, a full xarray node.
  */
 static const unsigned int order_params[] = {
-	1, 2, 15, 16, 17, 31, 63, 64, 65, 255, 256, 257, 511, 512, 4096, 100000,
+	1, 2, 3, 4, 5, 63, 64, 65, 255, 256, 257, 511, 512, 513, 4096,
+	16384, 16385, 100000,
 };
 
 static void order_desc(const unsigned int *nr, char *desc)
@@ -1121,7 +1122,7 @@ static void order_load(struct kunit *test)
 	ranges = imp_map(attach);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
 	for (i = 0; i < nr; i++) {
-		range = xa_load(&ranges->xa, i);
+		range = dma_buf_ranges_load(ranges, i);
 		if (!range || range->start != pieces[i].start ||
 		    range->end != pieces[i].end)
 			KUNIT_FAIL(test, "wrong range at index %u", i);
@@ -1301,28 +1302,27 @@ static bool ranges_have_node(struct dma_buf_ranges *ranges)
 	return xa_is_node(rcu_access_pointer(ranges->xa.xa_head));
 }
 
-/* A single range, however large, costs no xarray node. */
-static void size_one_range_without_node(struct kunit *test)
+/* As many ranges as one run takes cost no xarray node. */
+static void size_one_run_without_node(struct kunit *test)
 {
-	static const struct range pieces[] = {
-		PAGES(1, 1), PAGES(2, 2), PAGES(4, 4),
-	};
-	struct fake_buf *one = fake_export(test, BYTES(1, 2), pieces, 2);
-	struct fake_buf *two = fake_export(test, BYTES(1, 3), pieces, 3);
+	const unsigned int nr = DMA_BUF_RANGES_PER_RUN;
+	struct range *pieces = alloc_pieces(test, nr + 1);
 	struct dma_buf_attachment *attach;
 	struct dma_buf_ranges *ranges;
+	struct fake_buf *buf;
 
-	attach = fake_attach_imp(test, one, NULL);
+	fill_pages(pieces, nr + 1, 1);
+	buf = fake_export(test, BYTES(1, nr), pieces, nr);
+	attach = fake_attach_imp(test, buf, NULL);
 	ranges = imp_map(attach);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
-	KUNIT_EXPECT_EQ(test, ranges->nr, 1);
 	KUNIT_EXPECT_FALSE(test, ranges_have_node(ranges));
 	imp_unmap(attach, ranges);
 
-	attach = fake_attach_imp(test, two, NULL);
+	buf = fake_export(test, BYTES(1, nr + 1), pieces, nr + 1);
+	attach = fake_attach_imp(test, buf, NULL);
 	ranges = imp_map(attach);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
-	KUNIT_EXPECT_EQ(test, ranges->nr, 2);
 	KUNIT_EXPECT_TRUE(test, ranges_have_node(ranges));
 	imp_unmap(attach, ranges);
 }
@@ -1500,7 +1500,9 @@ static void lists_checked(struct kunit *test)
 	}
 }
 
-static const unsigned int exporter_fails_params[] = { 0, 1, 2, 16, 17, 300 };
+static const unsigned int exporter_fails_params[] = {
+	0, 1, 2, 16, 17, 256, 257, 300,
+};
 
 static void exporter_fails_desc(const unsigned int *nr, char *desc)
 {
@@ -2084,7 +2086,7 @@ static struct kunit_case interconnect_cases[] = {
 	KUNIT_CASE(order_pieces_are_copied),
 	KUNIT_CASE_PARAM(merge, merge_gen_params),
 	KUNIT_CASE_PARAM(size_large, large_gen_params),
-	KUNIT_CASE(size_one_range_without_node),
+	KUNIT_CASE(size_one_run_without_node),
 	KUNIT_CASE_PARAM(pieces_checked, piece_gen_params),
 	KUNIT_CASE(pieces_error_ignored),
 	KUNIT_CASE_PARAM(lists_checked, list_gen_params),

@@ -19,7 +19,6 @@ struct dma_buf_attach_ops;
 struct dma_buf_attachment;
 struct dma_buf_interconnect_offer;
 struct dma_buf_ranges;
-struct dma_buf_ranges_chunk;
 struct seq_file;
 
 /**
@@ -142,21 +141,24 @@ struct dma_buf_interconnect_offer {
 	const struct dma_buf_interconnect_ops *ops;
 };
 
+/* An entry of the xarray is a page full of ranges; the last one may be shorter. */
+#define DMA_BUF_RANGES_PER_RUN	((unsigned int)(PAGE_SIZE / sizeof(struct range)))
+
 /**
  * struct dma_buf_ranges - a buffer as ranges of an interconnect's address space
  *
- * What dma_buf_map_interconnect() returns. The ranges stand at indices 0 to
- * @nr - 1, in the order of the buffer's content: the first byte of the buffer is
- * the first byte of range 0. In the address space they may come in any order,
- * and may repeat. Every range is page aligned, and together they are as long as
- * the buffer.
+ * What dma_buf_map_interconnect() returns. The ranges have indices 0 to @nr - 1,
+ * in the order of the buffer's content: the first byte of the buffer is the first
+ * byte of range 0. In the address space they may come in any order, and may
+ * repeat. Every range is page aligned, and together they are as long as the
+ * buffer.
  *
  * Read them with dma_buf_for_each_range(). They do not change, and stay readable
  * until dma_buf_unmap_interconnect(), even if the exporter revokes the buffer in
  * the meantime.
  */
 struct dma_buf_ranges {
-	/** @xa: The ranges, as struct range. */
+	/** @xa: The ranges, in arrays of DMA_BUF_RANGES_PER_RUN struct range. */
 	struct xarray xa;
 
 	/** @size: Bytes in all ranges together: the size of the dma-buf. */
@@ -169,20 +171,55 @@ struct dma_buf_ranges {
 	u16 room;
 	bool merge;
 	u64 limit;
-	struct dma_buf_ranges_chunk *chunk;
+	struct range *end;
 	struct range first;
 };
+
+/**
+ * dma_buf_ranges_load - find a range by its index
+ * @ranges: what dma_buf_map_interconnect() returned
+ * @index: which range, in buffer order
+ *
+ * Context: any, as long as @ranges stays mapped.
+ *
+ * Returns: the range, valid until @ranges is unmapped, or NULL if @index is not
+ * less than @ranges->nr.
+ */
+static inline const struct range *
+dma_buf_ranges_load(struct dma_buf_ranges *ranges, unsigned long index)
+{
+	const struct range *run;
+
+	if (index >= ranges->nr)
+		return NULL;
+
+	run = xa_load(&ranges->xa, index / DMA_BUF_RANGES_PER_RUN);
+	return run + index % DMA_BUF_RANGES_PER_RUN;
+}
+
+/* The range at @index, of which @prev is the one before. */
+static inline const struct range *
+dma_buf_ranges_next(struct dma_buf_ranges *ranges, unsigned long index,
+		    const struct range *prev)
+{
+	if (index < ranges->nr && index % DMA_BUF_RANGES_PER_RUN)
+		return prev + 1;
+
+	return dma_buf_ranges_load(ranges, index);
+}
 
 /**
  * dma_buf_for_each_range - walk the ranges of a mapping in buffer order
  * @ranges: what dma_buf_map_interconnect() returned
  * @index: unsigned long, the loop's index, 0 to @ranges->nr - 1
- * @range: struct range pointer, the loop's cursor; not to be written through
+ * @range: const struct range pointer, the loop's cursor
  *
  * Context: any, as long as @ranges stays mapped. The body may sleep.
  */
-#define dma_buf_for_each_range(ranges, index, range) \
-	xa_for_each(&(ranges)->xa, index, range)
+#define dma_buf_for_each_range(ranges, index, range)			\
+	for ((index) = 0, (range) = dma_buf_ranges_next(ranges, 0, NULL); \
+	     (range);							\
+	     (range) = dma_buf_ranges_next(ranges, ++(index), range))
 
 struct dma_buf_attachment *
 dma_buf_attach_interconnect(struct dma_buf *dmabuf, struct device *dev,
