@@ -197,15 +197,26 @@ dma_buf_ranges_load(struct dma_buf_ranges *ranges, unsigned long index)
 	return run + index % DMA_BUF_RANGES_PER_RUN;
 }
 
-/* The range at @index, of which @prev is the one before. */
-static inline const struct range *
-dma_buf_ranges_next(struct dma_buf_ranges *ranges, unsigned long index,
-		    const struct range *prev)
-{
-	if (index < ranges->nr && index % DMA_BUF_RANGES_PER_RUN)
-		return prev + 1;
+/* Where dma_buf_for_each_range() is: at the range before number @next. */
+struct dma_buf_ranges_iter {
+	struct dma_buf_ranges *of;
+	unsigned long next;
+	const struct range *range;
+};
 
-	return dma_buf_ranges_load(ranges, index);
+static inline const struct range *
+dma_buf_ranges_next(struct dma_buf_ranges_iter *iter, unsigned long *index)
+{
+	unsigned long next = iter->next++;
+
+	/* Within a run, no lookup is needed. */
+	if (next < iter->of->nr && next % DMA_BUF_RANGES_PER_RUN)
+		iter->range++;
+	else
+		iter->range = dma_buf_ranges_load(iter->of, next);
+
+	*index = next;
+	return iter->range;
 }
 
 /**
@@ -217,9 +228,8 @@ dma_buf_ranges_next(struct dma_buf_ranges *ranges, unsigned long index,
  * Context: any, as long as @ranges stays mapped. The body may sleep.
  */
 #define dma_buf_for_each_range(ranges, index, range)			\
-	for ((index) = 0, (range) = dma_buf_ranges_next(ranges, 0, NULL); \
-	     (range);							\
-	     (range) = dma_buf_ranges_next(ranges, ++(index), range))
+	for (struct dma_buf_ranges_iter __iter = { .of = (ranges) };		\
+	     ((range) = dma_buf_ranges_next(&__iter, &(index)));)
 
 struct dma_buf_attachment *
 dma_buf_attach_interconnect(struct dma_buf *dmabuf, struct device *dev,

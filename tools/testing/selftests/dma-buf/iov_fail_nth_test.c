@@ -69,6 +69,7 @@ FIXTURE_VARIANT_ADD(fail_nth, many) {
 
 FIXTURE_SETUP(fail_nth)
 {
+	const char *missing;
 	unsigned int i;
 	char path[64];
 
@@ -77,7 +78,10 @@ FIXTURE_SETUP(fail_nth)
 	if (self->control < 0 || !allow_failures())
 		SKIP(return, NO_FAULT_INJECTION);
 
-	IOV_TEST_SETUP(&self->t);
+	missing = iov_test_missing(&self->t);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
 	self->parts = calloc(variant->nr_parts, sizeof(*self->parts));
 	ASSERT_NE(NULL, self->parts);
 	self->nr_parts = variant->nr_parts;

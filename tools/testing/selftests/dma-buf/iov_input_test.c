@@ -142,9 +142,14 @@ FIXTURE(vfio) {
 
 FIXTURE_SETUP(vfio)
 {
+	const char *missing;
+
 	if (iov_page_size() != P)
 		SKIP(return, "the tables are made for pages of 4 KiB");
-	IOV_TEST_SETUP(&self->t);
+	missing = iov_test_missing(&self->t);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
 	self->files = count_files();
 }
 
@@ -469,7 +474,11 @@ FIXTURE(module) {
 
 FIXTURE_SETUP(module)
 {
-	IOV_TEST_SETUP(&self->t);
+	const char *missing = iov_test_missing(&self->t);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
 	self->imp = self->t.imp;
 	self->fd = iov_test_export_bar(&self->t);
 	ASSERT_GE(self->fd, 0);

@@ -27,72 +27,125 @@ FIXTURE_VARIANT(parts) {
 	unsigned int nr_ranges;
 };
 
-#define PARTS_VARIANT(name, n_parts, n_ranges, ...)		\
-	FIXTURE_VARIANT_ADD(parts, name) {			\
-		.nr_parts = n_parts,				\
-		.nr_ranges = n_ranges,				\
-		__VA_ARGS__					\
-	}
+FIXTURE_VARIANT_ADD(parts, first_page)
+{
+	.nr_parts = 1,
+	.nr_ranges = 1,
+	.parts = { { 0, 1 } },
+	.ranges = { { 0, 1 } },
+};
 
-PARTS_VARIANT(first_page, 1, 1,
-	      .parts = { { 0, 1 } },
-	      .ranges = { { 0, 1 } });
+FIXTURE_VARIANT_ADD(parts, inner_pages)
+{
+	.nr_parts = 1,
+	.nr_ranges = 1,
+	.parts = { { 1, 2 } },
+	.ranges = { { 1, 2 } },
+};
 
-PARTS_VARIANT(inner_pages, 1, 1,
-	      .parts = { { 1, 2 } },
-	      .ranges = { { 1, 2 } });
+FIXTURE_VARIANT_ADD(parts, last_page)
+{
+	.nr_parts = 1,
+	.nr_ranges = 1,
+	.parts = { { 3, 1 } },
+	.ranges = { { 3, 1 } },
+};
 
-PARTS_VARIANT(last_page, 1, 1,
-	      .parts = { { 3, 1 } },
-	      .ranges = { { 3, 1 } });
+FIXTURE_VARIANT_ADD(parts, whole_bar)
+{
+	.nr_parts = 1,
+	.nr_ranges = 1,
+	.parts = { { 0, 4 } },
+	.ranges = { { 0, 4 } },
+};
 
-PARTS_VARIANT(whole_bar, 1, 1,
-	      .parts = { { 0, 4 } },
-	      .ranges = { { 0, 4 } });
+FIXTURE_VARIANT_ADD(parts, whole_bar_in_pages)
+{
+	.nr_parts = 4,
+	.nr_ranges = 1,
+	.parts = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 3, 1 } },
+	.ranges = { { 0, 4 } },
+};
 
-PARTS_VARIANT(whole_bar_in_pages, 4, 1,
-	      .parts = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 3, 1 } },
-	      .ranges = { { 0, 4 } });
+FIXTURE_VARIANT_ADD(parts, adjacent)
+{
+	.nr_parts = 2,
+	.nr_ranges = 1,
+	.parts = { { 0, 1 }, { 1, 3 } },
+	.ranges = { { 0, 4 } },
+};
 
-PARTS_VARIANT(adjacent, 2, 1,
-	      .parts = { { 0, 1 }, { 1, 3 } },
-	      .ranges = { { 0, 4 } });
+FIXTURE_VARIANT_ADD(parts, adjacent_the_other_way)
+{
+	.nr_parts = 2,
+	.nr_ranges = 2,
+	.parts = { { 1, 3 }, { 0, 1 } },
+	.ranges = { { 1, 3 }, { 0, 1 } },
+};
 
-PARTS_VARIANT(adjacent_the_other_way, 2, 2,
-	      .parts = { { 1, 3 }, { 0, 1 } },
-	      .ranges = { { 1, 3 }, { 0, 1 } });
+FIXTURE_VARIANT_ADD(parts, gap)
+{
+	.nr_parts = 2,
+	.nr_ranges = 2,
+	.parts = { { 0, 1 }, { 2, 1 } },
+	.ranges = { { 0, 1 }, { 2, 1 } },
+};
 
-PARTS_VARIANT(gap, 2, 2,
-	      .parts = { { 0, 1 }, { 2, 1 } },
-	      .ranges = { { 0, 1 }, { 2, 1 } });
+FIXTURE_VARIANT_ADD(parts, unordered)
+{
+	.nr_parts = 4,
+	.nr_ranges = 4,
+	.parts = { { 3, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } },
+	.ranges = { { 3, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } },
+};
 
-PARTS_VARIANT(unordered, 4, 4,
-	      .parts = { { 3, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } },
-	      .ranges = { { 3, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } });
+FIXTURE_VARIANT_ADD(parts, unordered_with_neighbours)
+{
+	.nr_parts = 4,
+	.nr_ranges = 3,
+	.parts = { { 3, 1 }, { 1, 1 }, { 2, 1 }, { 0, 1 } },
+	.ranges = { { 3, 1 }, { 1, 2 }, { 0, 1 } },
+};
 
-PARTS_VARIANT(unordered_with_neighbours, 4, 3,
-	      .parts = { { 3, 1 }, { 1, 1 }, { 2, 1 }, { 0, 1 } },
-	      .ranges = { { 3, 1 }, { 1, 2 }, { 0, 1 } });
+FIXTURE_VARIANT_ADD(parts, repeated)
+{
+	.nr_parts = 3,
+	.nr_ranges = 3,
+	.parts = { { 2, 1 }, { 2, 1 }, { 2, 1 } },
+	.ranges = { { 2, 1 }, { 2, 1 }, { 2, 1 } },
+};
 
-PARTS_VARIANT(repeated, 3, 3,
-	      .parts = { { 2, 1 }, { 2, 1 }, { 2, 1 } },
-	      .ranges = { { 2, 1 }, { 2, 1 }, { 2, 1 } });
+FIXTURE_VARIANT_ADD(parts, repeated_pair)
+{
+	.nr_parts = 4,
+	.nr_ranges = 2,
+	.parts = { { 0, 1 }, { 1, 1 }, { 0, 1 }, { 1, 1 } },
+	.ranges = { { 0, 2 }, { 0, 2 } },
+};
 
-PARTS_VARIANT(repeated_pair, 4, 2,
-	      .parts = { { 0, 1 }, { 1, 1 }, { 0, 1 }, { 1, 1 } },
-	      .ranges = { { 0, 2 }, { 0, 2 } });
+FIXTURE_VARIANT_ADD(parts, repeated_bar)
+{
+	.nr_parts = 2,
+	.nr_ranges = 2,
+	.parts = { { 0, 4 }, { 0, 4 } },
+	.ranges = { { 0, 4 }, { 0, 4 } },
+};
 
-PARTS_VARIANT(repeated_bar, 2, 2,
-	      .parts = { { 0, 4 }, { 0, 4 } },
-	      .ranges = { { 0, 4 }, { 0, 4 } });
-
-PARTS_VARIANT(overlapping, 2, 2,
-	      .parts = { { 0, 3 }, { 1, 3 } },
-	      .ranges = { { 0, 3 }, { 1, 3 } });
+FIXTURE_VARIANT_ADD(parts, overlapping)
+{
+	.nr_parts = 2,
+	.nr_ranges = 2,
+	.parts = { { 0, 3 }, { 1, 3 } },
+	.ranges = { { 0, 3 }, { 1, 3 } },
+};
 
 FIXTURE_SETUP(parts)
 {
-	IOV_TEST_SETUP(&self->t);
+	const char *missing = iov_test_missing(&self->t);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
 }
 
 FIXTURE_TEARDOWN(parts)
@@ -239,7 +292,11 @@ FIXTURE(many) {
 
 FIXTURE_SETUP(many)
 {
-	IOV_TEST_SETUP(&self->t);
+	const char *missing = iov_test_missing(&self->t);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
 }
 
 FIXTURE_TEARDOWN(many)

@@ -67,24 +67,26 @@ static inline int iov_test_enable(const char *pf)
 	return ret;
 }
 
-/*
- * In FIXTURE_SETUP: enable VFs, give the first to vfio-pci, open it and an
- * importer. Skips the test where there is nothing to test with.
- */
-#define IOV_TEST_SETUP(t) do {						\
-	struct iov_test *__t = (t);					\
-	char __bdf[IOV_BDF_LEN];					\
-									\
-	__t->imp = importer_open();					\
-	if (__t->imp < 0)						\
-		SKIP(return, IMPORTER_HOWTO);				\
-	if (iov_pf_find(0, __t->pf))					\
-		SKIP(return, IOV_TEST_NO_PF);				\
-	ASSERT_EQ(0, iov_test_enable(__t->pf));				\
-	ASSERT_EQ(0, iov_vf_bdf(__t->pf, 0, __bdf));			\
-	ASSERT_EQ(0, iov_vfio_bind(__bdf));				\
-	ASSERT_EQ(0, iov_vfio_open(&__t->vf, __bdf));			\
-} while (0)
+/* What there is not and the tests need, or NULL: a reason to skip. */
+static inline const char *iov_test_missing(struct iov_test *t)
+{
+	t->imp = importer_open();
+	if (t->imp < 0)
+		return IMPORTER_HOWTO;
+	if (iov_pf_find(0, t->pf))
+		return IOV_TEST_NO_PF;
+	return NULL;
+}
+
+/* Where nothing is missing: enable VFs, give the first to vfio-pci, open it. */
+static inline int iov_test_setup(struct iov_test *t)
+{
+	char bdf[IOV_BDF_LEN];
+	int ret;
+
+	ret = iov_test_enable(t->pf) ?: iov_vf_bdf(t->pf, 0, bdf);
+	return ret ?: iov_vfio_bind(bdf) ?: iov_vfio_open(&t->vf, bdf);
+}
 
 /* In FIXTURE_TEARDOWN: the way back. */
 #define IOV_TEST_TEARDOWN(t) do {					\
@@ -214,7 +216,7 @@ static inline int iov_trace_next(FILE *trace, int fd, const char *event,
 			continue;
 		start += strlen(word);
 		len = *start == '"' ? strcspn(++start, "\"\n") :
-				      strcspn(start, " \n");
+				      strcspn(start, "\n ");
 		snprintf(value, size, "%.*s", (int)len, start);
 		return 0;
 	}
