@@ -18,7 +18,7 @@ demo: ## boot a small kernel with the series and watch it work
 	@harness/demo
 test: ## every test: KUnit on UML, then KUnit and kselftests on the debug kernel in a VM
 	@harness/test
-check: ## checkpatch, sparse, W=1, kernel-doc, each commit alone, clang, arm64, both bases
+check: ## checkpatch, sparse, W=1, kernel-doc, each commit alone, clang, arm64, i386, both bases
 	@harness/check
 tree: ## make build/linux: a git tree, the base plus one commit per patch
 	@harness/tree
@@ -30,7 +30,7 @@ bench: ## run the benchmarks, write docs/results/
 	@harness/bench
 shell: ## an interactive VM with the series, the devices and a prompt
 	@harness/shell
-kunit: ## only the dma-buf KUnit suites, on UML, in seconds
+kunit: ## only the KUnit suites of dma-buf and Xe, on UML, in seconds once built
 	@harness/kunit
 clean: ## remove built kernels and results; keeps build/linux and the download
 	@harness/clean

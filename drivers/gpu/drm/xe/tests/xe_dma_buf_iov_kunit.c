@@ -1,0 +1,968 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Import of a VF's VRAM over IOV, from the dma-buf to the page table entries
+ *
+ * The PF, the VFs and the exporter are fake. What is tested is not: the core of
+ * dma-buf, TTM, the driver's import, validation, eviction and its page tables.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-buf-interconnect.h>
+#include <linux/dma-buf-iov.h>
+#include <linux/kthread.h>
+
+#include "regs/xe_gtt_defs.h"
+#include "tests/xe_kunit_helpers.h"
+#include "tests/xe_pci_test.h"
+#include "tests/xe_test.h"
+#include "xe_bo.h"
+#include "xe_device.h"
+#include "xe_dma_buf.h"
+#include "xe_dma_buf_iov.h"
+#include "xe_pt.h"
+#include "xe_res_cursor.h"
+#include "xe_sriov.h"
+#include "xe_sriov_pf_helpers.h"
+#include "xe_sriov_pf_vram.h"
+#include "xe_sriov_pf_vram_types.h"
+#include "xe_vm.h"
+
+#define TEST_VFS	2
+#define TEST_BAR	2
+#define TEST_BAR_SIZE	SZ_1G
+
+struct iov_test {
+	/* Not the live test of dma-bufs, for which xe_gem_prime_import() looks. */
+	struct xe_test_priv base;
+	struct xe_device *xe;
+	struct pci_dev pf, other_pf, vf[TEST_VFS];
+};
+
+static struct pci_dev *fake_pf(struct xe_device *xe)
+{
+	struct iov_test *t = kunit_get_current_test()->priv;
+
+	return &t->pf;
+}
+
+static unsigned int fake_vfid(struct pci_dev *vf)
+{
+	struct iov_test *t = kunit_get_current_test()->priv;
+
+	return vf - t->vf + 1;
+}
+
+/*
+ * The VF's VRAM: in pieces of different sizes, in no order, and with memory of
+ * others between them. The third continues the second, as xe_sriov_pf_vram.c
+ * never leaves it, to see that the entries do not depend on that.
+ */
+static const struct xe_vf_vram_seg test_segs[] = {
+	{ .offset = 0,			.size = SZ_4M,	.dpa = 0x40000000 },
+	{ .offset = SZ_4M,		.size = SZ_2M,	.dpa = 0x10000000 },
+	{ .offset = SZ_4M + SZ_2M,	.size = SZ_2M,	.dpa = 0x80000000 },
+	{ .offset = SZ_8M,		.size = SZ_8M,	.dpa = 0x20000000 },
+};
+
+#define TEST_QUOTA	SZ_16M
+
+/* Where it is, one byte at a time. */
+static u64 reference_dpa(u64 offset)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(test_segs); i++)
+		if (offset >= test_segs[i].offset &&
+		    offset < test_segs[i].offset + test_segs[i].size)
+			return test_segs[i].dpa + offset - test_segs[i].offset;
+
+	return U64_MAX;
+}
+
+/* Publish @segs as what VF @vfid owns; nobody needs to be pinned for that. */
+static void publish(struct kunit *test, unsigned int vfid,
+		    const struct xe_vf_vram_seg *segs, unsigned int nr)
+{
+	struct iov_test *t = test->priv;
+	struct xe_vf_vram *vram;
+	unsigned int i;
+
+	vram = kzalloc_flex(*vram, segs, nr);
+	KUNIT_ASSERT_NOT_NULL(test, vram);
+	kref_init(&vram->ref);
+	vram->xe = t->xe;
+	vram->nr_segs = nr;
+	for (i = 0; i < nr; i++) {
+		vram->segs[i] = segs[i];
+		vram->size += segs[i].size;
+	}
+	rcu_assign_pointer(t->xe->sriov.pf.vfs[vfid].vram, vram);
+}
+
+static void withdraw(struct kunit *test, unsigned int vfid)
+{
+	struct iov_test *t = test->priv;
+
+	mutex_lock(xe_sriov_pf_master_mutex(t->xe));
+	xe_sriov_pf_vram_withdraw(t->xe, vfid);
+	mutex_unlock(xe_sriov_pf_master_mutex(t->xe));
+}
+
+/* The exporter: a part of a BAR of a VF. */
+struct fake_exp {
+	struct dma_buf_iov_offer offer;
+	const struct dma_buf_interconnect_offer *offers[1];
+	struct dma_buf *dmabuf;
+	const struct range *pieces;
+	unsigned int nr_pieces;
+	bool revoked;			/* under the reservation lock, */
+	int map_err;			/* as all below */
+	unsigned int maps, unmaps, sg_maps;
+};
+
+static int fake_map(struct dma_buf_attachment *attach,
+		    struct dma_buf_ranges *ranges)
+{
+	struct fake_exp *exp = attach->dmabuf->priv;
+	int ret;
+
+	if (exp->revoked)
+		return -ENODEV;
+	if (exp->map_err)
+		return exp->map_err;
+
+	ret = dma_buf_ranges_add(ranges, exp->pieces, exp->nr_pieces);
+	if (!ret)
+		exp->maps++;
+	return ret;
+}
+
+static void fake_unmap(struct dma_buf_attachment *attach,
+		       struct dma_buf_ranges *ranges)
+{
+	struct fake_exp *exp = attach->dmabuf->priv;
+
+	exp->unmaps++;
+}
+
+static const struct dma_buf_interconnect_ops fake_ic_ops = {
+	.map = fake_map,
+	.unmap = fake_unmap,
+};
+
+static const struct dma_buf_interconnect_offer *const *
+fake_offers(struct dma_buf *dmabuf, unsigned int *nr)
+{
+	struct fake_exp *exp = dmabuf->priv;
+
+	*nr = ARRAY_SIZE(exp->offers);
+	return exp->offers;
+}
+
+static struct sg_table *fake_map_sgt(struct dma_buf_attachment *attach,
+				     enum dma_data_direction dir)
+{
+	struct fake_exp *exp = attach->dmabuf->priv;
+
+	exp->sg_maps++;
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static void fake_unmap_sgt(struct dma_buf_attachment *attach,
+			   struct sg_table *sgt, enum dma_data_direction dir)
+{
+}
+
+static void fake_release(struct dma_buf *dmabuf)
+{
+}
+
+static const struct dma_buf_ops fake_dmabuf_ops = {
+	.interconnect_offers = fake_offers,
+	.map_dma_buf = fake_map_sgt,
+	.unmap_dma_buf = fake_unmap_sgt,
+	.release = fake_release,
+};
+
+static void put_dmabuf(void *dmabuf)
+{
+	dma_buf_put(dmabuf);
+}
+
+static u64 pieces_size(const struct range *pieces, unsigned int nr)
+{
+	unsigned int i;
+	u64 size = 0;
+
+	for (i = 0; i < nr; i++)
+		size += range_len(&pieces[i]);
+	return size;
+}
+
+/* Export @pieces of VF 1's BAR 2; what else it should be is set in the offer. */
+static struct fake_exp *fake_export(struct kunit *test,
+				    const struct range *pieces, unsigned int nr)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
+	struct iov_test *t = test->priv;
+	struct fake_exp *exp;
+
+	exp = kunit_kzalloc(test, sizeof(*exp), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, exp);
+
+	exp->offer.base.type = &dma_buf_interconnect_iov;
+	exp->offer.base.ops = &fake_ic_ops;
+	exp->offer.pf = &t->pf;
+	exp->offer.vf = &t->vf[0];
+	exp->offer.bar = TEST_BAR;
+	exp->offer.size = TEST_BAR_SIZE;
+	exp->offers[0] = &exp->offer.base;
+	exp->pieces = pieces;
+	exp->nr_pieces = nr;
+
+	exp_info.ops = &fake_dmabuf_ops;
+	exp_info.size = pieces_size(pieces, nr);
+	exp_info.priv = exp;
+	exp->dmabuf = dma_buf_export(&exp_info);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(exp->dmabuf));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_dmabuf,
+							   exp->dmabuf));
+	return exp;
+}
+
+static struct xe_bo *import(struct kunit *test, struct fake_exp *exp)
+{
+	struct iov_test *t = test->priv;
+	struct drm_gem_object *obj;
+
+	obj = xe_gem_prime_import(&t->xe->drm, exp->dmabuf);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(obj));
+	return gem_to_xe_bo(obj);
+}
+
+/* Validate, and leave @bo locked. */
+static int validate_and_lock(struct xe_bo *bo)
+{
+	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
+
+	xe_bo_lock(bo, false);
+	return xe_bo_validate(bo, NULL, false, exec);
+}
+
+static int validate(struct xe_bo *bo)
+{
+	int ret = validate_and_lock(bo);
+
+	xe_bo_unlock(bo);
+	return ret;
+}
+
+static void invalidate(struct fake_exp *exp, bool revoked)
+{
+	dma_resv_lock(exp->dmabuf->resv, NULL);
+	exp->revoked = revoked;
+	dma_buf_invalidate_mappings(exp->dmabuf);
+	dma_resv_unlock(exp->dmabuf->resv);
+}
+
+/* How many mappings the exporter thinks there are. */
+static unsigned int mapped(struct fake_exp *exp)
+{
+	unsigned int n;
+
+	dma_resv_lock(exp->dmabuf->resv, NULL);
+	n = exp->maps - exp->unmaps;
+	dma_resv_unlock(exp->dmabuf->resv);
+	return n;
+}
+
+/* Nothing of a mapping is left, neither here nor there. */
+static void expect_unmapped(struct kunit *test, struct fake_exp *exp,
+			    struct xe_bo *bo)
+{
+	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
+	xe_bo_lock(bo, false);
+	KUNIT_EXPECT_NULL(test, xe_dma_buf_iov_addr(bo));
+	KUNIT_EXPECT_EQ(test, bo->ttm.resource->mem_type, XE_PL_SYSTEM);
+	xe_bo_unlock(bo);
+}
+
+/* The last reference to the last importer goes, and with it all that it held. */
+static void put_bo(struct kunit *test, struct fake_exp *exp, struct xe_bo *bo)
+{
+	struct iov_test *t = test->priv;
+
+	xe_bo_put(bo);
+	flush_workqueue(t->xe->ttm.wq);
+	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&exp->dmabuf->attachments));
+}
+
+/*
+ * Negotiation
+ */
+
+static void imports_over_iov(struct kunit *test)
+{
+	static const struct range pieces[] = { { 0, SZ_1M - 1 } };
+	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct xe_bo *bo = import(test, exp);
+
+	KUNIT_EXPECT_PTR_EQ(test, bo->ttm.base.import_attach->interconnect,
+			    &exp->offer.base);
+	KUNIT_EXPECT_TRUE(test, xe_bo_is_vf_vram(bo));
+	KUNIT_EXPECT_FALSE(test, xe_bo_is_vram(bo));
+	expect_unmapped(test, exp, bo);
+
+	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, exp->maps, 1);
+	KUNIT_EXPECT_EQ(test, bo->ttm.resource->mem_type, XE_PL_TT);
+	KUNIT_EXPECT_FALSE(test, xe_bo_is_vram(bo));
+
+	/* Once is enough. */
+	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, exp->maps, 1);
+	put_bo(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, exp->sg_maps, 0);
+}
+
+enum mismatch { OTHER_PF, OTHER_BAR, NATIVE, UNALIGNED_64K };
+
+struct mismatch_param {
+	const char *desc;
+	enum mismatch what;
+};
+
+static const struct mismatch_param mismatch_params[] = {
+	{ "VF of another PF", OTHER_PF },
+	{ "another BAR", OTHER_BAR },
+	{ "not a PF", NATIVE },
+	{ "not made of 64 KiB pages", UNALIGNED_64K },
+};
+
+KUNIT_ARRAY_PARAM_DESC(mismatch, mismatch_params, desc);
+
+/* What is not the VRAM of a VF of this device is imported as ever. */
+static void imports_as_sg(struct kunit *test)
+{
+	static const struct range pieces[] = { { 0, SZ_64K + SZ_4K - 1 } };
+	const struct mismatch_param *param = test->param_value;
+	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct iov_test *t = test->priv;
+	struct xe_bo *bo;
+
+	switch (param->what) {
+	case OTHER_PF:
+		exp->offer.pf = &t->other_pf;
+		break;
+	case OTHER_BAR:
+		exp->offer.bar = 0;
+		break;
+	case NATIVE:
+		t->xe->sriov.__mode = XE_SRIOV_MODE_NONE;
+		break;
+	case UNALIGNED_64K:
+		t->xe->info.vram_flags |= XE_VRAM_FLAGS_NEED64K;
+		break;
+	}
+
+	bo = import(test, exp);
+	KUNIT_EXPECT_NULL(test, bo->ttm.base.import_attach->interconnect);
+	KUNIT_EXPECT_FALSE(test, xe_bo_is_vf_vram(bo));
+	KUNIT_EXPECT_EQ(test, validate(bo), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, exp->sg_maps, 1);
+	KUNIT_EXPECT_EQ(test, exp->maps, 0);
+	put_bo(test, exp, bo);
+	t->xe->sriov.__mode = XE_SRIOV_MODE_PF;
+}
+
+/*
+ * Addresses, and the page table entries made of them
+ */
+
+#define PAGES(first, n) { (first) * SZ_4K, ((first) + (n)) * SZ_4K - 1 }
+
+struct layout_param {
+	const char *desc;
+	struct range pieces[4];
+	unsigned int nr_pieces;
+	u64 va;
+	/* how many entries of each size the page table has for it */
+	unsigned int nr_2m, nr_64k;
+};
+
+static const struct layout_param layout_params[] = {
+	{ "4 MiB", { { 0, SZ_4M - 1 } }, 1, SZ_1G, 2, 0 },
+	{ "all, one range", { { 0, TEST_QUOTA - 1 } }, 1, SZ_1G, 8, 0 },
+	{ "across blocks", { { SZ_4M, SZ_8M + SZ_4M - 1 } }, 1, SZ_1G, 4, 0 },
+	{ "2 MiB ranges, backwards",
+	  { { SZ_8M, SZ_8M + SZ_2M - 1 }, { SZ_2M, SZ_4M - 1 },
+	    { 0, SZ_2M - 1 } }, 3, SZ_1G, 3, 0 },
+	{ "the same twice", { { 0, SZ_2M - 1 }, { 0, SZ_2M - 1 } }, 2,
+	  SZ_1G, 2, 0 },
+	{ "2 MiB from two that follow one another across blocks",
+	  { { SZ_8M, SZ_8M + SZ_1M - 1 },
+	    { SZ_8M + SZ_1M, SZ_8M + SZ_2M - 1 } }, 2, SZ_1G, 1, 0 },
+	{ "2 MiB of two halves, 64 KiB pages",
+	  { { SZ_1M, SZ_2M - 1 }, { SZ_4M, SZ_4M + SZ_1M - 1 } }, 2,
+	  SZ_1G, 0, 32 },
+	{ "4 KiB", { PAGES(1, 1) }, 1, SZ_1G, 0, 0 },
+	{ "last page", { PAGES(TEST_QUOTA / SZ_4K - 1, 1) }, 1, SZ_1G, 0, 0 },
+	{ "pages in no order",
+	  { PAGES(7, 1), PAGES(3, 2), PAGES(1024, 1), PAGES(1023, 1) }, 4,
+	  SZ_1G + SZ_4K, 0, 0 },
+	{ "2 MiB that are not aligned in VRAM", { PAGES(1, 512) }, 1,
+	  SZ_1G, 0, 0 },
+	{ "2 MiB that are not aligned in the VM", { { 0, SZ_2M - 1 } }, 1,
+	  SZ_1G + SZ_4K, 0, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(layout, layout_params, desc);
+
+/* Where byte @pos of the buffer is. */
+static u64 layout_dpa(const struct layout_param *param, u64 pos)
+{
+	unsigned int i;
+
+	for (i = 0; i < param->nr_pieces; i++) {
+		if (pos < range_len(&param->pieces[i]))
+			return reference_dpa(param->pieces[i].start + pos);
+		pos -= range_len(&param->pieces[i]);
+	}
+
+	return U64_MAX;
+}
+
+/* From any page on, the cursor finds VRAM, and where the reference says. */
+static void cursor_yields_dpa(struct kunit *test)
+{
+	const struct layout_param *param = test->param_value;
+	struct fake_exp *exp = fake_export(test, param->pieces,
+					   param->nr_pieces);
+	struct xe_bo *bo = import(test, exp);
+	struct xe_res_cursor cur;
+	u64 start, pos;
+
+	KUNIT_EXPECT_EQ(test, validate_and_lock(bo), 0);
+	if (!xe_dma_buf_iov_addr(bo))
+		goto unlock;
+
+	for (start = 0; start < xe_bo_size(bo); start = start * 5 + SZ_4K) {
+		pos = start;
+		xe_res_first_bo(bo, start, xe_bo_size(bo) - start, &cur);
+		while (cur.remaining) {
+			KUNIT_EXPECT_TRUE(test, xe_res_is_vram(&cur));
+			KUNIT_EXPECT_EQ(test, xe_res_dma(&cur),
+					layout_dpa(param, pos));
+			pos += SZ_4K;
+			xe_res_next(&cur, SZ_4K);
+		}
+		KUNIT_EXPECT_EQ(test, pos, xe_bo_size(bo));
+		KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, start, SZ_4K),
+				layout_dpa(param, start));
+	}
+unlock:
+	xe_bo_unlock(bo);
+	put_bo(test, exp, bo);
+}
+
+/* A page table that is not in VRAM, and a BO that is no more than its address. */
+struct fake_pt {
+	struct xe_pt pt;
+	struct xe_ptw *children[XE_PDES], *staging[XE_PDES];
+	u64 entries[XE_PDES];
+	struct xe_bo bo;
+};
+
+static struct xe_pt *fake_pt_create(struct xe_vm *vm, struct xe_tile *tile,
+				    unsigned int level, struct drm_exec *exec)
+{
+	struct fake_pt *fake;
+
+	fake = kunit_kzalloc(kunit_get_current_test(), sizeof(*fake),
+			     GFP_KERNEL);
+	if (!fake)
+		return ERR_PTR(-ENOMEM);
+
+	iosys_map_set_vaddr(&fake->bo.vmap, fake->entries);
+	fake->pt.bo = &fake->bo;
+	fake->pt.level = level;
+	fake->pt.base.children = level ? fake->children : NULL;
+	fake->pt.base.staging = level ? fake->staging : NULL;
+	return &fake->pt;
+}
+
+static u64 fake_pte_encode_vma(u64 pte, struct xe_vma *vma, u16 pat_index,
+			       u32 pt_level)
+{
+	return pte | XE_PAGE_PRESENT;
+}
+
+static u64 fake_pde_encode_bo(struct xe_bo *bo, u64 bo_offset)
+{
+	return XE_PAGE_PRESENT;
+}
+
+static const struct xe_pt_ops fake_pt_ops = {
+	.pte_encode_vma = fake_pte_encode_vma,
+	.pde_encode_bo = fake_pde_encode_bo,
+};
+
+static u64 *pt_entries(struct xe_pt *pt)
+{
+	return container_of(pt, struct fake_pt, pt)->entries;
+}
+
+/* What xe_migrate_update_pgtables() and xe_pt_commit_bind() would do. */
+static void commit(struct xe_vm_pgtable_update *entries, u32 nr)
+{
+	struct xe_vm_pgtable_update *e;
+	unsigned int i;
+
+	for (e = entries; e < entries + nr; e++) {
+		for (i = 0; i < e->qwords; i++) {
+			struct xe_pt *child = e->pt_entries[i].pt;
+
+			pt_entries(e->pt)[e->ofs + i] = e->pt_entries[i].pte;
+			if (child)
+				e->pt->base.children[e->ofs + i] = &child->base;
+		}
+		kfree(e->pt_entries);
+	}
+}
+
+/* The entry that translates @va, and how many bytes it is for. */
+static u64 lookup(struct xe_pt *pt, u64 va, u64 *size)
+{
+	unsigned int shift, index;
+
+	for (;;) {
+		shift = pt->is_compact ? ilog2(SZ_64K) : xe_pt_shift(pt->level);
+		index = (va >> shift) % (pt->is_compact ? 32 : XE_PDES);
+		if (!pt->level || !pt->base.children[index])
+			break;
+		pt = container_of(pt->base.children[index], struct xe_pt, base);
+	}
+
+	*size = 1ull << shift;
+	return pt_entries(pt)[index];
+}
+
+/* The page table has the reference's address for each page, as device memory. */
+static void expect_ptes(struct kunit *test, struct xe_pt *root,
+			const struct layout_param *param, u64 size)
+{
+	unsigned int nr_2m = 0, nr_64k = 0;
+	u64 pos, pte, len;
+
+	for (pos = 0; pos < size; pos += SZ_4K) {
+		pte = lookup(root, param->va + pos, &len);
+		KUNIT_EXPECT_TRUE(test, pte & XE_PAGE_PRESENT);
+		KUNIT_EXPECT_TRUE(test, pte & XE_PPGTT_PTE_DM);
+		KUNIT_EXPECT_EQ(test, (pte & ~(SZ_4K - 1ull)) +
+				((param->va + pos) & (len - 1)),
+				layout_dpa(param, pos));
+		nr_2m += len == SZ_2M;
+		nr_64k += len == SZ_64K;
+	}
+
+	KUNIT_EXPECT_EQ(test, nr_2m, param->nr_2m * (SZ_2M / SZ_4K));
+	KUNIT_EXPECT_EQ(test, nr_64k, param->nr_64k * (SZ_64K / SZ_4K));
+	/* And none for what comes before and after. */
+	KUNIT_EXPECT_EQ(test, lookup(root, param->va - SZ_4K, &len), 0);
+	KUNIT_EXPECT_EQ(test, lookup(root, param->va + size, &len), 0);
+}
+
+static void bind_writes_device_memory_ptes(struct kunit *test)
+{
+	struct xe_vm_pgtable_update entries[XE_VM_MAX_LEVEL * 2 + 1] = {};
+	const struct layout_param *param = test->param_value;
+	struct fake_exp *exp = fake_export(test, param->pieces,
+					   param->nr_pieces);
+	struct xe_bo *bo = import(test, exp);
+	struct iov_test *t = test->priv;
+	struct xe_tile *tile = xe_device_get_root_tile(t->xe);
+	struct xe_vma *vma;
+	struct xe_pt *root;
+	struct xe_vm *vm;
+	u32 nr = 0;
+	int err;
+
+	kunit_activate_static_stub(test, xe_pt_create, fake_pt_create);
+
+	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
+	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
+	root = fake_pt_create(vm, tile, t->xe->info.vm_max_level, NULL);
+	KUNIT_ASSERT_NOT_NULL(test, vm);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(root));
+
+	/* As for a BO that belongs to one VM: they have one lock. */
+	vm->gpuvm.r_obj = &bo->ttm.base;
+	vm->xe = t->xe;
+	vm->pt_ops = &fake_pt_ops;
+	vm->pt_root[tile->id] = root;
+	vma->gpuva.vm = &vm->gpuvm;
+	vma->gpuva.va.addr = param->va;
+	vma->gpuva.va.range = xe_bo_size(bo);
+	vma->gpuva.gem.obj = &bo->ttm.base;
+
+	err = validate_and_lock(bo);
+	if (!err)
+		err = xe_pt_stage_bind(tile, vma, NULL, entries, &nr, false);
+	xe_bo_unlock(bo);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	commit(entries, nr);
+	if (!err)
+		expect_ptes(test, root, param, xe_bo_size(bo));
+	put_bo(test, exp, bo);
+}
+
+/* It is in VRAM already: atomics of the device need no migration. */
+static void atomics_need_no_migration(struct kunit *test)
+{
+	static const struct range pieces[] = { { 0, SZ_64K - 1 } };
+	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct xe_bo *bo = import(test, exp);
+	struct iov_test *t = test->priv;
+	struct xe_vma *vma;
+
+	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+	vma->gpuva.gem.obj = &bo->ttm.base;
+
+	KUNIT_EXPECT_EQ(test, 0, xe_vma_need_vram_for_atomic(t->xe, vma, true));
+	bo->attr.atomic_access = DRM_XE_ATOMIC_DEVICE;
+	KUNIT_EXPECT_EQ(test, 0, xe_vma_need_vram_for_atomic(t->xe, vma, true));
+	bo->attr.atomic_access = DRM_XE_ATOMIC_CPU;
+	KUNIT_EXPECT_EQ(test, -EACCES,
+			xe_vma_need_vram_for_atomic(t->xe, vma, true));
+	put_bo(test, exp, bo);
+}
+
+/*
+ * Letting go
+ */
+
+static const struct range one_mib[] = { { SZ_1M, SZ_2M - 1 } };
+
+static void evict_unmaps(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
+	struct xe_bo *bo = import(test, exp);
+
+	KUNIT_ASSERT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_bo_evict(bo, exec), 0);
+	xe_bo_unlock(bo);
+	expect_unmapped(test, exp, bo);
+
+	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, exp->maps, 2);
+	put_bo(test, exp, bo);
+}
+
+static void invalidate_unmaps(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp);
+	unsigned int i;
+
+	/* Before the first map, and twice, there is nothing to do. */
+	invalidate(exp, false);
+	for (i = 1; i <= 3; i++) {
+		KUNIT_ASSERT_EQ(test, validate(bo), 0);
+		KUNIT_EXPECT_EQ(test, exp->maps, i);
+		invalidate(exp, false);
+		expect_unmapped(test, exp, bo);
+		invalidate(exp, false);
+		expect_unmapped(test, exp, bo);
+	}
+	put_bo(test, exp, bo);
+}
+
+static void revoked_is_enodev(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp);
+
+	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	invalidate(exp, true);
+	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
+	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
+	expect_unmapped(test, exp, bo);
+
+	/* The buffer comes back. */
+	invalidate(exp, false);
+	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	put_bo(test, exp, bo);
+}
+
+/* A VF that loses its VRAM: what is mapped is kept, what is not is refused. */
+static void withdrawn_is_enodev(struct kunit *test)
+{
+	static const struct xe_vf_vram_seg elsewhere[] = {
+		{ .offset = 0, .size = SZ_2M, .dpa = 0x7fc00000 },
+	};
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp);
+	struct iov_test *t = test->priv;
+	struct xe_vf_vram *vram;
+
+	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	vram = xe_sriov_pf_vram_get(t->xe, 1);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
+	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 3);
+
+	withdraw(test, 1);
+	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
+	KUNIT_EXPECT_EQ(test, mapped(exp), 1);
+
+	invalidate(exp, false);
+	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 1);
+	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
+	expect_unmapped(test, exp, bo);
+	xe_sriov_pf_vram_put(vram);
+
+	/* And again it has some, elsewhere. */
+	publish(test, 1, elsewhere, 1);
+	KUNIT_EXPECT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K),
+			elsewhere[0].dpa + SZ_1M);
+	xe_bo_unlock(bo);
+	put_bo(test, exp, bo);
+}
+
+/* A VF reaches its own VRAM, never another's. */
+static void each_vf_has_its_own(struct kunit *test)
+{
+	static const struct xe_vf_vram_seg other[] = {
+		{ .offset = 0, .size = SZ_2M, .dpa = 0x7fe00000 },
+	};
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct iov_test *t = test->priv;
+	struct xe_bo *bo;
+
+	publish(test, 2, other, 1);
+	exp->offer.vf = &t->vf[1];
+	bo = import(test, exp);
+	KUNIT_ASSERT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K), other[0].dpa + SZ_1M);
+	xe_bo_unlock(bo);
+	put_bo(test, exp, bo);
+	withdraw(test, 2);
+}
+
+struct refused_param {
+	const char *desc;
+	struct range pieces[3];
+	unsigned int nr_pieces;
+	int err;
+	int map_err;		/* of the exporter */
+	bool need_64k;
+};
+
+static const struct refused_param refused_params[] = {
+	{ "past the VF's VRAM", { PAGES(TEST_QUOTA / SZ_4K, 1) }, 1, -ERANGE },
+	{ "a page past the VF's VRAM", { PAGES(TEST_QUOTA / SZ_4K - 1, 2) }, 1,
+	  -ERANGE },
+	{ "far past the VF's VRAM", { PAGES(TEST_BAR_SIZE / SZ_4K - 1, 1) }, 1,
+	  -ERANGE },
+	{ "past the end of the BAR", { PAGES(TEST_BAR_SIZE / SZ_4K, 1) }, 1,
+	  -EINVAL },
+	{ "one good, one bad",
+	  { PAGES(0, 16), PAGES(TEST_QUOTA / SZ_4K, 16), PAGES(16, 16) }, 3,
+	  -ERANGE },
+	{ "not aligned to 64 KiB", { PAGES(1, 16) }, 1, -EINVAL, 0, true },
+	{ "64 KiB in two", { PAGES(0, 8), PAGES(16, 8) }, 2, -EINVAL, 0, true },
+	{ "the exporter's error", { PAGES(0, 16) }, 1, -EIO, -EIO },
+};
+
+KUNIT_ARRAY_PARAM_DESC(refused, refused_params, desc);
+
+/* Nothing is mapped, nothing is held, and it may be tried again. */
+static void refused(struct kunit *test)
+{
+	const struct refused_param *param = test->param_value;
+	struct fake_exp *exp = fake_export(test, param->pieces,
+					   param->nr_pieces);
+	struct iov_test *t = test->priv;
+	struct xe_vf_vram *vram;
+	struct xe_bo *bo;
+
+	if (param->need_64k)
+		t->xe->info.vram_flags |= XE_VRAM_FLAGS_NEED64K;
+	exp->map_err = param->map_err;
+	bo = import(test, exp);
+	KUNIT_EXPECT_EQ(test, !!(bo->flags & XE_BO_FLAG_INTERNAL_64K),
+			param->need_64k);
+
+	KUNIT_EXPECT_EQ(test, validate(bo), param->err);
+	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, validate(bo), param->err);
+	expect_unmapped(test, exp, bo);
+
+	vram = xe_sriov_pf_vram_get(t->xe, 1);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
+	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
+	xe_sriov_pf_vram_put(vram);
+	put_bo(test, exp, bo);
+}
+
+/* A VF without VRAM, or that there is not. */
+static void no_vram_is_enodev(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct iov_test *t = test->priv;
+	struct xe_bo *bo;
+
+	exp->offer.vf = &t->vf[1];
+	bo = import(test, exp);
+	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
+	KUNIT_EXPECT_EQ(test, exp->maps, 0);
+	put_bo(test, exp, bo);
+}
+
+/*
+ * Several importers against an exporter that revokes, and a PF that takes the
+ * VRAM away and gives it back.
+ */
+#define STORM_THREADS	3
+#define STORM_ROUNDS	2000
+
+struct storm {
+	struct xe_bo *bo;
+	unsigned int good, bad;
+};
+
+static int storm_validate(void *arg)
+{
+	struct storm *s = arg;
+	int err;
+
+	while (!kthread_should_stop()) {
+		err = validate_and_lock(s->bo);
+		if (!err && xe_bo_addr(s->bo, 0, SZ_4K) ==
+		    test_segs[0].dpa + SZ_1M)
+			s->good++;
+		else if (err != -ENODEV)
+			s->bad++;
+		xe_bo_unlock(s->bo);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void storm(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct task_struct *threads[STORM_THREADS];
+	struct storm s[STORM_THREADS] = {};
+	unsigned int i;
+
+	for (i = 0; i < STORM_THREADS; i++)
+		s[i].bo = import(test, exp);
+	for (i = 0; i < STORM_THREADS; i++) {
+		threads[i] = kthread_run(storm_validate, &s[i], "storm/%u", i);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(threads[i]));
+	}
+
+	for (i = 0; i < STORM_ROUNDS; i++) {
+		invalidate(exp, i % 3);
+		if (i % 16 == 0)
+			withdraw(test, 1);
+		if (i % 16 == 8)
+			publish(test, 1, test_segs, ARRAY_SIZE(test_segs));
+		usleep_range(1, 20);
+	}
+	invalidate(exp, true);
+	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
+
+	for (i = 0; i < STORM_THREADS; i++) {
+		kthread_stop(threads[i]);
+		KUNIT_EXPECT_NE(test, s[i].good, 0);
+		KUNIT_EXPECT_EQ(test, s[i].bad, 0);
+		if (i)
+			xe_bo_put(s[i].bo);
+	}
+	put_bo(test, exp, s[0].bo);
+}
+
+/* A card with VRAM, as its PF, and what TTM needs of it for imports. */
+static struct xe_device *fake_pf_with_ttm(struct kunit *test)
+{
+	struct xe_pci_fake_data fake = {
+		.sriov_mode = XE_SRIOV_MODE_PF,
+		.platform = XE_BATTLEMAGE,
+		.subplatform = XE_SUBPLATFORM_NONE,
+		.graphics_verx100 = 2001,
+	};
+	struct xe_device *xe;
+
+	test->priv = &fake;
+	xe_kunit_helper_xe_device_test_init(test);
+	xe = test->priv;
+	KUNIT_ASSERT_TRUE(test, IS_SRIOV_PF(xe));
+	KUNIT_ASSERT_TRUE(test, xe_device_has_lmtt(xe));
+
+	xe_kunit_helper_xe_device_init_mm(test, xe);
+
+	xe->sriov.pf.device_total_vfs = TEST_VFS;
+	xe->sriov.pf.driver_max_vfs = TEST_VFS;
+	KUNIT_ASSERT_EQ(test, xe_sriov_init(xe), 0);
+	KUNIT_ASSERT_EQ(test, xe_sriov_pf_vram_init(xe), 0);
+	return xe;
+}
+
+static void withdraw_all(void *test)
+{
+	withdraw(test, 1);
+	withdraw(test, 2);
+}
+
+static int iov_test_init(struct kunit *test)
+{
+	struct iov_test *t;
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->base.id = -1;
+	t->xe = fake_pf_with_ttm(test);
+	test->priv = t;
+
+	kunit_activate_static_stub(test, xe_dma_buf_iov_pf, fake_pf);
+	kunit_activate_static_stub(test, xe_dma_buf_iov_vfid, fake_vfid);
+	publish(test, 1, test_segs, ARRAY_SIZE(test_segs));
+	return kunit_add_action_or_reset(test, withdraw_all, test);
+}
+
+static struct kunit_case iov_test_cases[] = {
+	KUNIT_CASE(imports_over_iov),
+	KUNIT_CASE_PARAM(imports_as_sg, mismatch_gen_params),
+	KUNIT_CASE_PARAM(cursor_yields_dpa, layout_gen_params),
+	KUNIT_CASE_PARAM(bind_writes_device_memory_ptes, layout_gen_params),
+	KUNIT_CASE(atomics_need_no_migration),
+	KUNIT_CASE(evict_unmaps),
+	KUNIT_CASE(invalidate_unmaps),
+	KUNIT_CASE(revoked_is_enodev),
+	KUNIT_CASE(withdrawn_is_enodev),
+	KUNIT_CASE(each_vf_has_its_own),
+	KUNIT_CASE_PARAM(refused, refused_gen_params),
+	KUNIT_CASE(no_vram_is_enodev),
+	KUNIT_CASE_SLOW(storm),
+	{}
+};
+
+static struct kunit_suite iov_suite = {
+	.name = "xe_dma_buf_iov",
+	.init = iov_test_init,
+	.test_cases = iov_test_cases,
+};
+
+kunit_test_suite(iov_suite);
