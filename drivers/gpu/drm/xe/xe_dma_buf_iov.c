@@ -81,9 +81,10 @@
  * **Power, suspend, reset.** While VFs are enabled the PF holds a runtime PM
  * reference (see pf_enable_vfs()), and they are disabled only after their dma-bufs
  * were revoked: a mapping needs no reference of its own. On system suspend the BO
- * is evicted, so unmapped, with all others. What it is mapped to belongs to a
- * pinned BO, which suspend saves and resume restores where it was: the DPA that
- * the next map finds are the same. A GT reset does not touch VRAM or where it is.
+ * is evicted, so its fences are waited for and it is unmapped, before the VF's
+ * VRAM is saved (see xe_bo_evict_all_user()). That VRAM belongs to a pinned BO,
+ * which resume restores where it was: the DPA that the next map finds are the
+ * same. A GT reset does not touch VRAM or where it is.
  */
 
 /**
@@ -118,15 +119,14 @@ unsigned int xe_dma_buf_iov_vfid(struct pci_dev *vf)
 	return pci_iov_vf_id(vf) + 1;
 }
 
-/* What the page tables need: larger than a page on some platforms. */
+/* The smallest page that the page tables can have for VRAM, in bytes. */
 static u64 iov_alignment(struct xe_device *xe)
 {
-	return xe->info.vram_flags & XE_VRAM_FLAGS_NEED64K ?
-	       max_t(u64, SZ_64K, PAGE_SIZE) : PAGE_SIZE;
+	return xe->info.vram_flags & XE_VRAM_FLAGS_NEED64K ? SZ_64K : SZ_4K;
 }
 
 /**
- * xe_dma_buf_iov_offer - offer to import a dma-buf over IOV
+ * xe_dma_buf_iov_offer() - offer to import a dma-buf over IOV
  * @xe: the importing device
  * @dma_buf: the dma-buf
  * @offer: where to put the offer, for dma_buf_attach_interconnect()
@@ -149,13 +149,13 @@ int xe_dma_buf_iov_offer(struct xe_device *xe, const struct dma_buf *dma_buf,
 }
 
 /**
- * xe_dma_buf_iov_init - prepare a BO for what was negotiated
+ * xe_dma_buf_iov_init() - prepare a BO for what was negotiated
  * @bo: the importing BO, not yet visible to user space
  * @attach: its attachment
  *
  * Nothing to do unless the two ends agreed on IOV.
  *
- * Context: process context, may sleep.
+ * Context: process context, may sleep. Reservation lock of @bo not held.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -165,23 +165,29 @@ int xe_dma_buf_iov_init(struct xe_bo *bo,
 	const struct dma_buf_iov_offer *offer =
 		to_dma_buf_iov_offer(attach->interconnect);
 	struct xe_device *xe = xe_bo_device(bo);
+	struct xe_dma_buf_iov *iov;
 
 	if (!offer)
 		return 0;
 
-	bo->iov = kzalloc_obj(*bo->iov);
-	if (!bo->iov)
+	iov = kzalloc_obj(*iov);
+	if (!iov)
 		return -ENOMEM;
 
-	bo->iov->vfid = xe_dma_buf_iov_vfid(offer->vf);
+	iov->vfid = xe_dma_buf_iov_vfid(offer->vf);
+
+	/* The exporter may already invalidate it. */
+	xe_bo_lock(bo, false);
+	bo->iov = iov;
 	/* As for a BO that is in VRAM by itself: vm_bind checks the alignment. */
 	if (xe->info.vram_flags & XE_VRAM_FLAGS_NEED64K)
 		bo->flags |= XE_BO_FLAG_INTERNAL_64K;
+	xe_bo_unlock(bo);
 	return 0;
 }
 
 /**
- * xe_dma_buf_iov_fini - undo xe_dma_buf_iov_init()
+ * xe_dma_buf_iov_fini() - undo xe_dma_buf_iov_init()
  * @bo: the BO, which is not mapped
  *
  * Context: any.
@@ -196,39 +202,33 @@ void xe_dma_buf_iov_fini(struct xe_bo *bo)
 	bo->iov = NULL;
 }
 
-/* From ranges of the VF's BAR to addresses in VRAM, with both in place. */
-static int iov_translate(struct xe_bo *bo)
-{
-	struct xe_device *xe = xe_bo_device(bo);
-	struct xe_dma_buf_iov *iov = bo->iov;
-	unsigned int nr;
-
-	return xe_vf_vram_translate(iov->vram, iov->ranges, iov_alignment(xe),
-				    &iov->addr, &nr);
-}
-
+/* From the exporter's ranges of the BAR to addresses in VRAM. */
 static int iov_map_ranges(struct xe_bo *bo)
 {
 	struct dma_buf_attachment *attach = bo->ttm.base.import_attach;
 	struct xe_dma_buf_iov *iov = bo->iov;
 	struct dma_buf_ranges *ranges;
+	unsigned int nr;
 	int err;
 
 	ranges = dma_buf_map_interconnect(attach);
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
 
-	iov->ranges = ranges;
-	err = iov_translate(bo);
+	err = xe_vf_vram_translate(iov->vram, ranges,
+				   iov_alignment(xe_bo_device(bo)),
+				   &iov->addr, &nr);
 	if (err) {
-		iov->ranges = NULL;
 		dma_buf_unmap_interconnect(attach, ranges);
+		return err;
 	}
-	return err;
+
+	iov->ranges = ranges;
+	return 0;
 }
 
 /**
- * xe_dma_buf_iov_map - map a BO whose memory is a VF's VRAM
+ * xe_dma_buf_iov_map() - map a BO whose memory is a VF's VRAM
  * @bo: an imported BO for which xe_bo_is_vf_vram(), not mapped
  *
  * Context: reservation lock of @bo held, may sleep. Takes no lock of the PF's
@@ -272,7 +272,7 @@ err_out:
 }
 
 /**
- * xe_dma_buf_iov_unmap - undo xe_dma_buf_iov_map()
+ * xe_dma_buf_iov_unmap() - undo xe_dma_buf_iov_map()
  * @bo: the BO, mapped
  *
  * The GPU must no longer use the memory: it may be another VF's as soon as this
@@ -295,7 +295,7 @@ void xe_dma_buf_iov_unmap(struct xe_bo *bo)
 }
 
 /**
- * xe_dma_buf_iov_addr - where a BO is in VRAM
+ * xe_dma_buf_iov_addr() - where a BO is in VRAM
  * @bo: any BO
  *
  * Context: reservation lock of @bo held.

@@ -48,14 +48,14 @@
  * the VRAM that the VF owns, and may be smaller.
  *
  * **Lifetime.** A snapshot never changes. It is published with the LMTT, and
- * when the LMTT is reset it is withdrawn: marked as stale, and not to be found
- * any more. There may be a new one right after it. Each snapshot has a reference
+ * when the LMTT is reset it is withdrawn, that is, not to be found any more.
+ * There may be a new one right after it. Each snapshot has a reference
  * and a pin of its own on all buffer objects behind its segments. So as long as
  * somebody holds it, the memory is not given to anybody else, whatever happens
  * to the VF: another quota written to sysfs or debugfs, a provisioning that
  * fails half-way, VFs disabled, the driver unbound from the PF. Being pinned
  * with XE_BO_FLAG_PINNED_LATE_RESTORE, it is also saved and restored in place
- * over a suspend, stale or not.
+ * over a suspend, withdrawn or not.
  *
  * It follows that VRAM which was taken from a VF is not free before the last
  * importer of the VF's buffers lets go of it. Until then a larger quota may be
@@ -68,19 +68,20 @@
  *
  * - Publish and withdraw are called with the master lock, and lock the buffer
  *   objects of the VF.
- * - xe_sriov_pf_vram_get(), xe_sriov_pf_vram_put() and xe_sriov_pf_vram_stale()
- *   may be called with any &dma_resv and the validation lock held, as it is the
- *   case when an importer maps and unmaps. Therefore they must not take the
- *   master lock, nor lock a buffer object: readers find the snapshot under RCU,
- *   and when the last one lets go a work item does the rest.
+ * - xe_sriov_pf_vram_get() and xe_sriov_pf_vram_put() may be called with any
+ *   &dma_resv and the validation lock held, as it is the case when an importer
+ *   maps and unmaps. Therefore they must not take the master lock, nor lock a
+ *   buffer object: readers find the snapshot under RCU, and when the last one
+ *   lets go a work item does the rest.
  * - Provisioning waits for that work item before it allocates, and withdraw does
  *   without it if nobody holds the snapshot. So VRAM which nobody uses is never
  *   in the way. The work item takes one &dma_resv at a time and nothing else, and
  *   nobody waits for it with a &dma_resv held.
  *
- * Who holds a snapshot also keeps the &xe_device, and lets go before the last
- * reference to it is put. An importer's buffer object does so by being one of
- * that device.
+ * Nobody holds a snapshot when the driver is unbound from the PF. VFs are
+ * disabled first, so exporters revoke what they have of them and importers unmap;
+ * then all BOs are evicted, which unmaps what is still mapped, and an import is
+ * never mapped again on a device that is unplugged.
  */
 
 static void vram_free(struct xe_vf_vram *vram)
@@ -172,11 +173,13 @@ static bool vram_continues(const struct xe_vf_vram *vram, u64 dpa)
 /* There is room for it: at most, each block becomes a segment. */
 static void vram_add_block(struct xe_vf_vram *vram, u64 dpa, u64 size)
 {
-	if (!vram_continues(vram, dpa))
-		vram->segs[vram->nr_segs++] = (struct xe_vf_vram_seg) {
+	if (!vram_continues(vram, dpa)) {
+		vram->nr_segs++;
+		vram->segs[vram->nr_segs - 1] = (struct xe_vf_vram_seg) {
 			.offset = vram->size,
 			.dpa = dpa,
 		};
+	}
 
 	vram->segs[vram->nr_segs - 1].size += size;
 	vram->size += size;
@@ -263,10 +266,8 @@ void xe_sriov_pf_vram_withdraw(struct xe_device *xe, unsigned int vfid)
 
 	vram = rcu_replace_pointer(xe->sriov.pf.vfs[vfid].vram, NULL,
 				   lockdep_is_held(master));
-	if (vram) {
-		WRITE_ONCE(vram->stale, true);
+	if (vram)
 		kref_put(&vram->ref, vram_release);
-	}
 }
 
 /**

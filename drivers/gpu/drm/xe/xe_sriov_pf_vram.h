@@ -15,23 +15,6 @@
 struct xe_bo;
 struct xe_device;
 
-/**
- * xe_sriov_pf_vram_stale() - Is this no longer what the VF owns?
- * @vram: what xe_sriov_pf_vram_get() returned
- *
- * A holder of a stale snapshot can still use it: the memory stays where it is,
- * and nobody else gets it. But the VF does not write there any longer, so it is
- * better to put it, and to ask xe_sriov_pf_vram_get() again.
- *
- * Context: any.
- *
- * Return: true if the VF's VRAM was re-provisioned or released since.
- */
-static inline bool xe_sriov_pf_vram_stale(const struct xe_vf_vram *vram)
-{
-	return READ_ONCE(vram->stale);
-}
-
 #ifdef CONFIG_PCI_IOV
 int xe_sriov_pf_vram_init(struct xe_device *xe);
 

@@ -32,16 +32,13 @@ struct xe_vf_vram_seg {
  *
  * The segments follow one another without a gap in the VF's linear VRAM space,
  * from offset 0 to @size, and no segment continues the one before also in DPA.
- * Nothing but @ref and @stale changes once the snapshot is published.
+ * Nothing but @ref changes once the snapshot is published.
  *
  * Obtained from xe_sriov_pf_vram_get(), given back with xe_sriov_pf_vram_put().
  */
 struct xe_vf_vram {
 	/** @ref: One reference for each holder, and one while it is published. */
 	struct kref ref;
-
-	/** @stale: The VF no longer owns this; see xe_sriov_pf_vram_stale(). */
-	bool stale;
 
 	/** @xe: The PF. */
 	struct xe_device *xe;

@@ -195,7 +195,7 @@ static int vram_walk_ranges(struct vram_walk *walk,
  * xe_res_first_dma() refer to local memory. They are good as long as @vram is
  * held.
  *
- * Takes O((ranges + entries) * log(segments)) time.
+ * Takes O(ranges * log(segments) + entries) time.
  *
  * Context: @ranges are mapped. May sleep; a &dma_resv may be held.
  *

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A dma-buf that outlives what it came from: the file it was exported through,
- * vfio-pci, the VF itself; an attachment that outlives the dma-buf's fd, and the
- * PF's driver.
+ * vfio-pci, the VF itself; and an attachment that outlives the dma-buf's fd.
  */
 #define _GNU_SOURCE
 #include "../kselftest_harness.h"
@@ -43,18 +42,6 @@ static pid_t disable_sriov(const char *pf, const char *vf)
 	return iov_sriov_set_start(pf, 0);
 }
 
-/* The driver disables SR-IOV on its way out. */
-static pid_t unbind_pf(const char *pf, const char *vf)
-{
-	return iov_vfio_unbind_start(pf);
-}
-
-/* The next test needs the PF's driver. */
-static int rebind_pf(const char *pf)
-{
-	return iov_has_driver(pf) ? 0 : iov_probe(pf);
-}
-
 FIXTURE_VARIANT_ADD(outlive, file)
 {
 	.has_vf = true,
@@ -82,17 +69,6 @@ FIXTURE_VARIANT_ADD(outlive, device)
 FIXTURE_VARIANT_ADD(outlive, device_lazy)
 {
 	.start = disable_sriov,
-	.flags = LAZY,
-};
-
-FIXTURE_VARIANT_ADD(outlive, importer)
-{
-	.start = unbind_pf,
-};
-
-FIXTURE_VARIANT_ADD(outlive, importer_lazy)
-{
-	.start = unbind_pf,
 	.flags = LAZY,
 };
 
@@ -126,7 +102,6 @@ FIXTURE_TEARDOWN(outlive)
 	close(self->imp);
 	close(self->dmabuf);
 	EXPECT_EQ(0, iov_vfio_close(&self->dev));
-	EXPECT_EQ(0, rebind_pf(self->pf));
 	EXPECT_EQ(self->warned, iov_kernel_warned())
 		TH_LOG("the kernel has warned: see its log");
 }
@@ -238,7 +213,6 @@ TEST_F_TIMEOUT(outlive, next_life, TIMEOUT)
 	ASSERT_EQ(0, importer_map(self->imp, NULL));
 	TAKE_AWAY();
 
-	ASSERT_EQ(0, rebind_pf(self->pf));
 	ASSERT_EQ(0, iov_vfio_setup(&self->dev, self->pf));
 	next = iov_vfio_export_one(&self->dev, 0, 0, PAGE);
 	ASSERT_LE(0, next);

@@ -294,7 +294,7 @@ static bool has_vfio_driver(const char *bdf)
 	       !strcmp(driver, "vfio-pci");
 }
 
-int iov_probe(const char *bdf)
+static int probe_driver(const char *bdf)
 {
 	struct sysfs_write w = { .path = "/sys/bus/pci/drivers_probe" };
 
@@ -313,7 +313,7 @@ int iov_vfio_bind(const char *bdf)
 	if (!ret && iov_has_driver(bdf))
 		ret = sysfs_set(bdf, "driver/unbind", bdf);
 	if (!ret)
-		ret = iov_probe(bdf);
+		ret = probe_driver(bdf);
 	if (ret)
 		return ret;
 

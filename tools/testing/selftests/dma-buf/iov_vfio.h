@@ -58,9 +58,6 @@ int iov_vf_bdf(const char *pf, unsigned int vf, char bdf[IOV_BDF_LEN]);
 bool iov_exists(const char *bdf);
 bool iov_has_driver(const char *bdf);
 
-/* Have it probed by the drivers that there are for it. */
-int iov_probe(const char *bdf);
-
 /* Is it a VF of the 82576? Then what importer_window_igb() says is true. */
 bool iov_is_82576(const char *bdf);
 

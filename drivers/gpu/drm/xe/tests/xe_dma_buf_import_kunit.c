@@ -948,6 +948,11 @@ static void unplug(struct kunit *test)
 	expect_counts(test, 1, 1);
 	expect_mapped(test, bo, false);
 
+	/* And it stays so: a rebind worker may come later. */
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), -ENODEV);
+	expect_counts(test, 1, 1);
+	expect_mapped(test, bo, false);
+
 	KUNIT_EXPECT_EQ(test, fake_invalidate(t->buf), 0);
 	bo->ttm.base.dma_buf = NULL;
 }

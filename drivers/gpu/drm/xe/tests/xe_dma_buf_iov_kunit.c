@@ -12,13 +12,16 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-interconnect.h>
 #include <linux/dma-buf-iov.h>
+#include <linux/dma-fence.h>
 #include <linux/kthread.h>
+#include <linux/workqueue.h>
 
 #include "regs/xe_gtt_defs.h"
 #include "tests/xe_kunit_helpers.h"
 #include "tests/xe_pci_test.h"
 #include "tests/xe_test.h"
 #include "xe_bo.h"
+#include "xe_bo_evict.h"
 #include "xe_device.h"
 #include "xe_dma_buf.h"
 #include "xe_dma_buf_iov.h"
@@ -57,8 +60,7 @@ static unsigned int fake_vfid(struct pci_dev *vf)
 
 /*
  * The VF's VRAM: in pieces of different sizes, in no order, and with memory of
- * others between them. The third continues the second, as xe_sriov_pf_vram.c
- * never leaves it, to see that the entries do not depend on that.
+ * others between them.
  */
 static const struct xe_vf_vram_seg test_segs[] = {
 	{ .offset = 0,			.size = SZ_4M,	.dpa = 0x40000000 },
@@ -68,6 +70,8 @@ static const struct xe_vf_vram_seg test_segs[] = {
 };
 
 #define TEST_QUOTA	SZ_16M
+#define QUOTA_PAGES	(TEST_QUOTA / SZ_4K)
+#define BAR_PAGES	(TEST_BAR_SIZE / SZ_4K)
 
 /* Where it is, one byte at a time. */
 static u64 reference_dpa(u64 offset)
@@ -121,6 +125,8 @@ struct fake_exp {
 	bool revoked;			/* under the reservation lock, */
 	int map_err;			/* as all below */
 	unsigned int maps, unmaps, sg_maps;
+	struct dma_fence *fence;	/* no unmap before it has signaled */
+	unsigned int early;
 };
 
 static int fake_map(struct dma_buf_attachment *attach,
@@ -146,6 +152,8 @@ static void fake_unmap(struct dma_buf_attachment *attach,
 	struct fake_exp *exp = attach->dmabuf->priv;
 
 	exp->unmaps++;
+	if (exp->fence && !dma_fence_is_signaled(exp->fence))
+		exp->early++;
 }
 
 static const struct dma_buf_interconnect_ops fake_ic_ops = {
@@ -383,7 +391,7 @@ static void imports_as_sg(struct kunit *test)
  * Addresses, and the page table entries made of them
  */
 
-#define PAGES(first, n) { (first) * SZ_4K, ((first) + (n)) * SZ_4K - 1 }
+#define PAGES(first, last) { (first) * SZ_4K, ((last) + 1) * SZ_4K - 1 }
 
 struct layout_param {
 	const char *desc;
@@ -410,9 +418,9 @@ static const struct layout_param layout_params[] = {
 	  { { SZ_1M, SZ_2M - 1 }, { SZ_4M, SZ_4M + SZ_1M - 1 } }, 2,
 	  SZ_1G, 0, 32 },
 	{ "4 KiB", { PAGES(1, 1) }, 1, SZ_1G, 0, 0 },
-	{ "last page", { PAGES(TEST_QUOTA / SZ_4K - 1, 1) }, 1, SZ_1G, 0, 0 },
+	{ "last page", { PAGES(QUOTA_PAGES - 1, QUOTA_PAGES - 1) }, 1, SZ_1G, 0, 0 },
 	{ "pages in no order",
-	  { PAGES(7, 1), PAGES(3, 2), PAGES(1024, 1), PAGES(1023, 1) }, 4,
+	  { PAGES(7, 7), PAGES(3, 4), PAGES(1024, 1024), PAGES(1023, 1023) }, 4,
 	  SZ_1G + SZ_4K, 0, 0 },
 	{ "2 MiB that are not aligned in VRAM", { PAGES(1, 512) }, 1,
 	  SZ_1G, 0, 0 },
@@ -576,13 +584,11 @@ static void expect_ptes(struct kunit *test, struct xe_pt *root,
 	KUNIT_EXPECT_EQ(test, lookup(root, param->va + size, &len), 0);
 }
 
-static void bind_writes_device_memory_ptes(struct kunit *test)
+/* Bind all of @bo at @va in a new VM; returns its page table. */
+static struct xe_pt *bind(struct kunit *test, struct xe_bo *bo, u64 va,
+			  u32 vm_flags)
 {
 	struct xe_vm_pgtable_update entries[XE_VM_MAX_LEVEL * 2 + 1] = {};
-	const struct layout_param *param = test->param_value;
-	struct fake_exp *exp = fake_export(test, param->pieces,
-					   param->nr_pieces);
-	struct xe_bo *bo = import(test, exp);
 	struct iov_test *t = test->priv;
 	struct xe_tile *tile = xe_device_get_root_tile(t->xe);
 	struct xe_vma *vma;
@@ -603,10 +609,11 @@ static void bind_writes_device_memory_ptes(struct kunit *test)
 	/* As for a BO that belongs to one VM: they have one lock. */
 	vm->gpuvm.r_obj = &bo->ttm.base;
 	vm->xe = t->xe;
+	vm->flags = vm_flags;
 	vm->pt_ops = &fake_pt_ops;
 	vm->pt_root[tile->id] = root;
 	vma->gpuva.vm = &vm->gpuvm;
-	vma->gpuva.va.addr = param->va;
+	vma->gpuva.va.addr = va;
 	vma->gpuva.va.range = xe_bo_size(bo);
 	vma->gpuva.gem.obj = &bo->ttm.base;
 
@@ -615,10 +622,84 @@ static void bind_writes_device_memory_ptes(struct kunit *test)
 		err = xe_pt_stage_bind(tile, vma, NULL, entries, &nr, false);
 	xe_bo_unlock(bo);
 
-	KUNIT_EXPECT_EQ(test, err, 0);
 	commit(entries, nr);
-	if (!err)
-		expect_ptes(test, root, param, xe_bo_size(bo));
+	KUNIT_ASSERT_EQ(test, err, 0);
+	return root;
+}
+
+static void bind_writes_device_memory_ptes(struct kunit *test)
+{
+	const struct layout_param *param = test->param_value;
+	struct fake_exp *exp = fake_export(test, param->pieces,
+					   param->nr_pieces);
+	struct xe_bo *bo = import(test, exp);
+	struct xe_pt *root = bind(test, bo, param->va, 0);
+
+	expect_ptes(test, root, param, xe_bo_size(bo));
+	put_bo(test, exp, bo);
+}
+
+/* What is large and aligned, here and there, is one entry. */
+static void bind_1g(struct kunit *test)
+{
+	static const struct xe_vf_vram_seg large[] = {
+		{ .offset = 0, .size = SZ_1G, .dpa = 0x40000000 },
+	};
+	static const struct range pieces[] = {
+		{ 0, SZ_512M - 1 }, { SZ_512M, SZ_1G - 1 },
+	};
+	struct fake_exp *exp = fake_export(test, pieces, 2);
+	struct iov_test *t = test->priv;
+	struct xe_pt *root;
+	struct xe_bo *bo;
+	u64 pte, len;
+
+	/* TT has half of the memory, and UML not enough of it. */
+	t->xe->mem.sys_mgr.size = SZ_2G >> PAGE_SHIFT;
+	publish(test, 2, large, 1);
+	exp->offer.vf = &t->vf[1];
+	bo = import(test, exp);
+	root = bind(test, bo, SZ_1G, 0);
+	pte = lookup(root, SZ_1G + SZ_2M, &len);
+	KUNIT_EXPECT_EQ(test, len, SZ_1G);
+	KUNIT_EXPECT_EQ(test, pte, large[0].dpa | XE_PPGTT_PTE_DM |
+			XE_PAGE_PRESENT);
+	put_bo(test, exp, bo);
+}
+
+/* A platform that has no smaller pages for VRAM: in both layouts of the table. */
+static void bind_64k_only(struct kunit *test)
+{
+	static const u64 vas[] = { SZ_1G, SZ_1G + SZ_64K };
+	static const struct layout_param param = {
+		.pieces = {
+			{ SZ_4M + SZ_64K, SZ_4M + SZ_1M - 1 },
+			{ 0, SZ_1M + SZ_64K - 1 },
+		},
+		.nr_pieces = 2,
+	};
+	struct iov_test *t = test->priv;
+	struct fake_exp *exp;
+	struct xe_pt *root;
+	struct xe_bo *bo;
+	unsigned int i;
+	u64 pos, pte, len;
+
+	t->xe->info.vram_flags |= XE_VRAM_FLAGS_NEED64K;
+	exp = fake_export(test, param.pieces, param.nr_pieces);
+	bo = import(test, exp);
+	for (i = 0; i < ARRAY_SIZE(vas); i++) {
+		root = bind(test, bo, vas[i], XE_VM_FLAG_64K);
+		for (pos = 0; pos < xe_bo_size(bo); pos += SZ_4K) {
+			pte = lookup(root, vas[i] + pos, &len);
+			KUNIT_EXPECT_TRUE(test, pte & XE_PPGTT_PTE_DM);
+			KUNIT_EXPECT_TRUE(test, len == SZ_64K ||
+					  pte & XE_PTE_PS64);
+			KUNIT_EXPECT_EQ(test,
+					(pte & ~(SZ_4K - 1ull)) + pos % len,
+					layout_dpa(&param, pos));
+		}
+	}
 	put_bo(test, exp, bo);
 }
 
@@ -682,6 +763,82 @@ static void invalidate_unmaps(struct kunit *test)
 		invalidate(exp, false);
 		expect_unmapped(test, exp, bo);
 	}
+	put_bo(test, exp, bo);
+}
+
+struct slow_fence {
+	struct dma_fence base;
+	spinlock_t lock;	/* of @base */
+	struct delayed_work work;
+};
+
+static const char *slow_fence_name(struct dma_fence *fence)
+{
+	return "slow";
+}
+
+static const struct dma_fence_ops slow_fence_ops = {
+	.get_driver_name = slow_fence_name,
+	.get_timeline_name = slow_fence_name,
+};
+
+static void slow_fence_work(struct work_struct *work)
+{
+	struct slow_fence *f = container_of(to_delayed_work(work),
+					    struct slow_fence, work);
+
+	dma_fence_signal(&f->base);
+	dma_fence_put(&f->base);
+}
+
+/* A job that uses the buffer and is done in a while. */
+static struct dma_fence *slow_fence(struct kunit *test)
+{
+	struct slow_fence *f = kzalloc_obj(*f);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	spin_lock_init(&f->lock);
+	dma_fence_init(&f->base, &slow_fence_ops, &f->lock,
+		       dma_fence_context_alloc(1), 1);
+	INIT_DELAYED_WORK(&f->work, slow_fence_work);
+	dma_fence_get(&f->base);
+	schedule_delayed_work(&f->work, HZ / 20);
+	return &f->base;
+}
+
+/* The GPU is done with the memory before it is given back. */
+static void invalidate_waits(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct dma_resv *resv = exp->dmabuf->resv;
+	struct xe_bo *bo = import(test, exp);
+
+	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	exp->fence = slow_fence(test);
+	dma_resv_lock(resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(resv, 1), 0);
+	dma_resv_add_fence(resv, exp->fence, DMA_RESV_USAGE_BOOKKEEP);
+	dma_resv_unlock(resv);
+
+	invalidate(exp, true);
+	KUNIT_EXPECT_TRUE(test, dma_fence_is_signaled(exp->fence));
+	KUNIT_EXPECT_EQ(test, exp->early, 0);
+	expect_unmapped(test, exp, bo);
+	put_bo(test, exp, bo);
+	dma_fence_put(exp->fence);
+}
+
+/* Before the VF's VRAM is saved, nobody uses it any more. */
+static void suspend_unmaps(struct kunit *test)
+{
+	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp);
+	struct iov_test *t = test->priv;
+
+	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_bo_evict_all_user(t->xe), 0);
+	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, validate(bo), 0);
 	put_bo(test, exp, bo);
 }
 
@@ -769,19 +926,19 @@ struct refused_param {
 };
 
 static const struct refused_param refused_params[] = {
-	{ "past the VF's VRAM", { PAGES(TEST_QUOTA / SZ_4K, 1) }, 1, -ERANGE },
-	{ "a page past the VF's VRAM", { PAGES(TEST_QUOTA / SZ_4K - 1, 2) }, 1,
+	{ "past the VF's VRAM", { PAGES(QUOTA_PAGES, QUOTA_PAGES) }, 1, -ERANGE },
+	{ "a page past the VF's VRAM", { PAGES(QUOTA_PAGES - 1, QUOTA_PAGES) }, 1,
 	  -ERANGE },
-	{ "far past the VF's VRAM", { PAGES(TEST_BAR_SIZE / SZ_4K - 1, 1) }, 1,
+	{ "far past the VF's VRAM", { PAGES(BAR_PAGES - 1, BAR_PAGES - 1) }, 1,
 	  -ERANGE },
-	{ "past the end of the BAR", { PAGES(TEST_BAR_SIZE / SZ_4K, 1) }, 1,
+	{ "past the end of the BAR", { PAGES(BAR_PAGES, BAR_PAGES) }, 1,
 	  -EINVAL },
 	{ "one good, one bad",
-	  { PAGES(0, 16), PAGES(TEST_QUOTA / SZ_4K, 16), PAGES(16, 16) }, 3,
+	  { PAGES(0, 15), PAGES(QUOTA_PAGES, QUOTA_PAGES + 15), PAGES(16, 31) }, 3,
 	  -ERANGE },
 	{ "not aligned to 64 KiB", { PAGES(1, 16) }, 1, -EINVAL, 0, true },
-	{ "64 KiB in two", { PAGES(0, 8), PAGES(16, 8) }, 2, -EINVAL, 0, true },
-	{ "the exporter's error", { PAGES(0, 16) }, 1, -EIO, -EIO },
+	{ "64 KiB in two", { PAGES(0, 7), PAGES(16, 23) }, 2, -EINVAL, 0, true },
+	{ "the exporter's error", { PAGES(0, 15) }, 1, -EIO, -EIO },
 };
 
 KUNIT_ARRAY_PARAM_DESC(refused, refused_params, desc);
@@ -947,9 +1104,13 @@ static struct kunit_case iov_test_cases[] = {
 	KUNIT_CASE_PARAM(imports_as_sg, mismatch_gen_params),
 	KUNIT_CASE_PARAM(cursor_yields_dpa, layout_gen_params),
 	KUNIT_CASE_PARAM(bind_writes_device_memory_ptes, layout_gen_params),
+	KUNIT_CASE(bind_1g),
+	KUNIT_CASE(bind_64k_only),
 	KUNIT_CASE(atomics_need_no_migration),
 	KUNIT_CASE(evict_unmaps),
 	KUNIT_CASE(invalidate_unmaps),
+	KUNIT_CASE(invalidate_waits),
+	KUNIT_CASE(suspend_unmaps),
 	KUNIT_CASE(revoked_is_enodev),
 	KUNIT_CASE(withdrawn_is_enodev),
 	KUNIT_CASE(each_vf_has_its_own),

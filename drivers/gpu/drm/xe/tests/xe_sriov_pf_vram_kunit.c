@@ -428,6 +428,19 @@ static void vram_test_expect_lmtt(struct vram_test *t, unsigned int vfid,
 	}
 }
 
+/* Is @vram still what the VF owns? */
+static bool vram_test_is_current(struct vram_test *t, unsigned int vfid,
+				 const struct xe_vf_vram *vram)
+{
+	struct xe_vf_vram *current_vram = xe_sriov_pf_vram_get(t->xe, vfid);
+
+	if (IS_ERR(current_vram))
+		return false;
+
+	xe_sriov_pf_vram_put(current_vram);
+	return current_vram == vram;
+}
+
 /* Whatever the LMTT says, the snapshot must say, and nothing else. */
 static void vram_test_expect(struct vram_test *t, unsigned int vfid)
 {
@@ -439,7 +452,6 @@ static void vram_test_expect(struct vram_test *t, unsigned int vfid)
 	}
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(t->test, vram);
-	KUNIT_EXPECT_FALSE(t->test, xe_sriov_pf_vram_stale(vram));
 	KUNIT_EXPECT_STREQ(t->test, vram_test_why_bad(vram) ?: "", "");
 	vram_test_expect_lmtt(t, vfid, vram);
 	xe_sriov_pf_vram_put(vram);
@@ -614,7 +626,7 @@ static void test_reprovision_after_put(struct kunit *test)
 	xe_bo_put(locker.bo);
 }
 
-static void test_stale(struct kunit *test)
+static void test_withdrawn(struct kunit *test)
 {
 	struct vram_test *t = test->priv;
 	struct xe_vf_vram *old, *new;
@@ -625,13 +637,12 @@ static void test_stale(struct kunit *test)
 	/* Others may come and go. */
 	vram_test_provision_all(t, 2, 4);
 	vram_test_release(t, 0, 2);
-	KUNIT_EXPECT_FALSE(test, xe_sriov_pf_vram_stale(old));
+	KUNIT_EXPECT_TRUE(test, vram_test_is_current(t, 1, old));
 
 	vram_test_provision_all(t, 1, 5);
-	KUNIT_EXPECT_TRUE(test, xe_sriov_pf_vram_stale(old));
+	KUNIT_EXPECT_FALSE(test, vram_test_is_current(t, 1, old));
 	new = vram_test_get(t, 1);
 	KUNIT_EXPECT_PTR_NE(test, old, new);
-	KUNIT_EXPECT_FALSE(test, xe_sriov_pf_vram_stale(new));
 	KUNIT_EXPECT_EQ(test, new->size, t->xe->info.tile_count * 5 * VRAM_TEST_PAGE);
 
 	/* Nothing that is said of the old memory changes. */
@@ -639,7 +650,7 @@ static void test_stale(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, vram_test_why_bad(old) ?: "", "");
 
 	vram_test_release(t, 0, 1);
-	KUNIT_EXPECT_TRUE(test, xe_sriov_pf_vram_stale(new));
+	KUNIT_EXPECT_FALSE(test, vram_test_is_current(t, 1, new));
 
 	xe_sriov_pf_vram_put(old);
 	xe_sriov_pf_vram_put(new);
@@ -830,7 +841,7 @@ static void test_errors(struct kunit *test)
 	t->populate_err = -EIO;
 	for (tid = 0; tid < t->xe->info.tile_count; tid++)
 		KUNIT_EXPECT_EQ(test, -EIO, vram_test_provision(t, tid, 1, 6));
-	KUNIT_EXPECT_TRUE(test, xe_sriov_pf_vram_stale(vram));
+	KUNIT_EXPECT_FALSE(test, vram_test_is_current(t, 1, vram));
 	vram_test_expect(t, 1);
 	for (tid = 0; tid < t->xe->info.tile_count; tid++)
 		KUNIT_EXPECT_EQ(test, vram_test_avail(t, tid),
@@ -935,7 +946,7 @@ static void vram_importer_once(struct vram_importer *imp)
 		imp->bad = imp->bad ?: vram_importer_look(vram);
 		cond_resched();
 	} while (n--);
-	if (xe_sriov_pf_vram_stale(vram))
+	if (!vram_test_is_current(imp->t, 1, vram))
 		imp->stale++;
 
 	dma_resv_lock(&imp->resv, NULL);
@@ -1018,7 +1029,7 @@ static struct kunit_case pf_vram_cases[] = {
 	KUNIT_CASE_PARAM(test_fragmented, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_reprovision, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_reprovision_after_put, vram_test_tiles_gen_params),
-	KUNIT_CASE_PARAM(test_stale, vram_test_tiles_gen_params),
+	KUNIT_CASE_PARAM(test_withdrawn, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_references, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_release_while_held, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_reprovision_while_held, vram_test_tiles_gen_params),
