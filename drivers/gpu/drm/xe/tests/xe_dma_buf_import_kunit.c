@@ -1004,9 +1004,27 @@ static void read_vma_fails(struct kunit *test)
 #define RACE_THREADS	4
 #define RACE_ROUNDS	100
 
+/*
+ * Fences are those of the buffer, not of one BO. One that is added while a BO with
+ * no job of its own is destroyed is not waited for, and need not be. So there are
+ * either jobs, or BOs that come and go.
+ */
+struct race_param {
+	const char *desc;
+	bool jobs;
+};
+
+static const struct race_param race_params[] = {
+	{ "one BO, with jobs", true },
+	{ "BOs that come and go", false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(race, race_params, desc);
+
 struct race_thread {
 	struct import_test *t;
 	struct xe_bo *bo;		/* NULL: one of its own each time */
+	bool jobs;
 	struct task_struct *task;
 	unsigned int validated, refused, failed;
 };
@@ -1019,7 +1037,7 @@ static int race_validate(struct race_thread *r)
 	if (IS_ERR(bo))
 		return PTR_ERR(bo);
 
-	ret = import_validate_job(r->t, bo, !(r->validated % 8));
+	ret = import_validate_job(r->t, bo, r->jobs && !(r->validated % 8));
 	if (!r->bo)
 		xe_bo_put(bo);
 
@@ -1064,6 +1082,7 @@ static bool race_round(struct fake_buf *buf)
 
 static void race_revoke(struct kunit *test)
 {
+	const struct race_param *param = test->param_value;
 	struct import_test *t = test->priv;
 	struct race_thread *threads;
 	unsigned int i, rounds;
@@ -1074,7 +1093,8 @@ static void race_revoke(struct kunit *test)
 
 	for (i = 0; i < RACE_THREADS; i++) {
 		threads[i].t = t;
-		threads[i].bo = i % 2 ? t->bos[0] : NULL;
+		threads[i].bo = param->jobs || i % 2 ? t->bos[0] : NULL;
+		threads[i].jobs = param->jobs;
 		threads[i].task = kthread_run(race_run, &threads[i],
 					      "xe-import-race/%u", i);
 	}
@@ -1123,7 +1143,8 @@ static struct kunit_case import_test_cases[] = {
 	KUNIT_CASE_PARAM(unplug, unplug_gen_params),
 	KUNIT_CASE(read_fails),
 	KUNIT_CASE(read_vma_fails),
-	KUNIT_CASE_SLOW(race_revoke),
+	KUNIT_CASE_PARAM_ATTR(race_revoke, race_gen_params,
+			      { .speed = KUNIT_SPEED_SLOW }),
 	{}
 };
 
