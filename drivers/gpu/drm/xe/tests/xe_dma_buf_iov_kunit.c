@@ -18,6 +18,7 @@
 
 #include "regs/xe_gtt_defs.h"
 #include "tests/xe_kunit_helpers.h"
+#include "tests/xe_kunit_iov.h"
 #include "tests/xe_pci_test.h"
 #include "tests/xe_test.h"
 #include "xe_bo.h"
@@ -34,8 +35,6 @@
 #include "xe_vm.h"
 
 #define TEST_VFS	2
-#define TEST_BAR	2
-#define TEST_BAR_SIZE	SZ_1G
 
 struct iov_test {
 	/* Not the live test of dma-bufs, for which xe_gem_prime_import() looks. */
@@ -58,6 +57,34 @@ static unsigned int fake_vfid(struct pci_dev *vf)
 	return vf - t->vf + 1;
 }
 
+/* Export @pieces of VF 1's BAR; what else it should be is set in the offer. */
+static struct xe_kunit_iov_exporter *export(struct kunit *test,
+					    const struct range *pieces,
+					    unsigned int nr)
+{
+	struct iov_test *t = test->priv;
+
+	return xe_kunit_iov_export(test, &t->pf, &t->vf[0], pieces, nr);
+}
+
+static struct xe_bo *import(struct kunit *test,
+			    struct xe_kunit_iov_exporter *exp)
+{
+	struct iov_test *t = test->priv;
+
+	return xe_kunit_iov_import(test, t->xe, exp);
+}
+
+/* Bind all of @bo at @va in a new VM; returns its page table. */
+static struct xe_pt *bind(struct kunit *test, struct xe_bo *bo, u64 va,
+			  u32 vm_flags)
+{
+	struct iov_test *t = test->priv;
+
+	return xe_kunit_iov_bind(test, xe_device_get_root_tile(t->xe), bo, va,
+				 vm_flags);
+}
+
 /*
  * The VF's VRAM: in pieces of different sizes, in no order, and with memory of
  * others between them.
@@ -71,7 +98,7 @@ static const struct xe_vf_vram_seg test_segs[] = {
 
 #define TEST_QUOTA	SZ_16M
 #define QUOTA_PAGES	(TEST_QUOTA / SZ_4K)
-#define BAR_PAGES	(TEST_BAR_SIZE / SZ_4K)
+#define BAR_PAGES	(XE_KUNIT_IOV_BAR_SIZE / SZ_4K)
 
 /* Where it is, one byte at a time. */
 static u64 reference_dpa(u64 offset)
@@ -115,200 +142,6 @@ static void withdraw(struct kunit *test, unsigned int vfid)
 	mutex_unlock(xe_sriov_pf_master_mutex(t->xe));
 }
 
-/* The exporter: a part of a BAR of a VF. */
-struct fake_exp {
-	struct dma_buf_iov_offer offer;
-	const struct dma_buf_interconnect_offer *offers[1];
-	struct dma_buf *dmabuf;
-	const struct range *pieces;
-	unsigned int nr_pieces;
-	bool revoked;			/* under the reservation lock, */
-	int map_err;			/* as all below */
-	unsigned int maps, unmaps, sg_maps;
-	struct dma_fence *fence;	/* no unmap before it has signaled */
-	unsigned int early;
-};
-
-static int fake_map(struct dma_buf_attachment *attach,
-		    struct dma_buf_ranges *ranges)
-{
-	struct fake_exp *exp = attach->dmabuf->priv;
-	int ret;
-
-	if (exp->revoked)
-		return -ENODEV;
-	if (exp->map_err)
-		return exp->map_err;
-
-	ret = dma_buf_ranges_add(ranges, exp->pieces, exp->nr_pieces);
-	if (!ret)
-		exp->maps++;
-	return ret;
-}
-
-static void fake_unmap(struct dma_buf_attachment *attach,
-		       struct dma_buf_ranges *ranges)
-{
-	struct fake_exp *exp = attach->dmabuf->priv;
-
-	exp->unmaps++;
-	if (exp->fence && !dma_fence_is_signaled(exp->fence))
-		exp->early++;
-}
-
-static const struct dma_buf_interconnect_ops fake_ic_ops = {
-	.map = fake_map,
-	.unmap = fake_unmap,
-};
-
-static const struct dma_buf_interconnect_offer *const *
-fake_offers(struct dma_buf *dmabuf, unsigned int *nr)
-{
-	struct fake_exp *exp = dmabuf->priv;
-
-	*nr = ARRAY_SIZE(exp->offers);
-	return exp->offers;
-}
-
-static struct sg_table *fake_map_sgt(struct dma_buf_attachment *attach,
-				     enum dma_data_direction dir)
-{
-	struct fake_exp *exp = attach->dmabuf->priv;
-
-	exp->sg_maps++;
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static void fake_unmap_sgt(struct dma_buf_attachment *attach,
-			   struct sg_table *sgt, enum dma_data_direction dir)
-{
-}
-
-static void fake_release(struct dma_buf *dmabuf)
-{
-}
-
-static const struct dma_buf_ops fake_dmabuf_ops = {
-	.interconnect_offers = fake_offers,
-	.map_dma_buf = fake_map_sgt,
-	.unmap_dma_buf = fake_unmap_sgt,
-	.release = fake_release,
-};
-
-static void put_dmabuf(void *dmabuf)
-{
-	dma_buf_put(dmabuf);
-}
-
-static u64 pieces_size(const struct range *pieces, unsigned int nr)
-{
-	unsigned int i;
-	u64 size = 0;
-
-	for (i = 0; i < nr; i++)
-		size += range_len(&pieces[i]);
-	return size;
-}
-
-/* Export @pieces of VF 1's BAR 2; what else it should be is set in the offer. */
-static struct fake_exp *fake_export(struct kunit *test,
-				    const struct range *pieces, unsigned int nr)
-{
-	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
-	struct iov_test *t = test->priv;
-	struct fake_exp *exp;
-
-	exp = kunit_kzalloc(test, sizeof(*exp), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, exp);
-
-	exp->offer.base.type = &dma_buf_interconnect_iov;
-	exp->offer.base.ops = &fake_ic_ops;
-	exp->offer.pf = &t->pf;
-	exp->offer.vf = &t->vf[0];
-	exp->offer.bar = TEST_BAR;
-	exp->offer.size = TEST_BAR_SIZE;
-	exp->offers[0] = &exp->offer.base;
-	exp->pieces = pieces;
-	exp->nr_pieces = nr;
-
-	exp_info.ops = &fake_dmabuf_ops;
-	exp_info.size = pieces_size(pieces, nr);
-	exp_info.priv = exp;
-	exp->dmabuf = dma_buf_export(&exp_info);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(exp->dmabuf));
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_dmabuf,
-							   exp->dmabuf));
-	return exp;
-}
-
-static struct xe_bo *import(struct kunit *test, struct fake_exp *exp)
-{
-	struct iov_test *t = test->priv;
-	struct drm_gem_object *obj;
-
-	obj = xe_gem_prime_import(&t->xe->drm, exp->dmabuf);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(obj));
-	return gem_to_xe_bo(obj);
-}
-
-/* Validate, and leave @bo locked. */
-static int validate_and_lock(struct xe_bo *bo)
-{
-	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
-
-	xe_bo_lock(bo, false);
-	return xe_bo_validate(bo, NULL, false, exec);
-}
-
-static int validate(struct xe_bo *bo)
-{
-	int ret = validate_and_lock(bo);
-
-	xe_bo_unlock(bo);
-	return ret;
-}
-
-static void invalidate(struct fake_exp *exp, bool revoked)
-{
-	dma_resv_lock(exp->dmabuf->resv, NULL);
-	exp->revoked = revoked;
-	dma_buf_invalidate_mappings(exp->dmabuf);
-	dma_resv_unlock(exp->dmabuf->resv);
-}
-
-/* How many mappings the exporter thinks there are. */
-static unsigned int mapped(struct fake_exp *exp)
-{
-	unsigned int n;
-
-	dma_resv_lock(exp->dmabuf->resv, NULL);
-	n = exp->maps - exp->unmaps;
-	dma_resv_unlock(exp->dmabuf->resv);
-	return n;
-}
-
-/* Nothing of a mapping is left, neither here nor there. */
-static void expect_unmapped(struct kunit *test, struct fake_exp *exp,
-			    struct xe_bo *bo)
-{
-	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
-	xe_bo_lock(bo, false);
-	KUNIT_EXPECT_NULL(test, xe_dma_buf_iov_addr(bo));
-	KUNIT_EXPECT_EQ(test, bo->ttm.resource->mem_type, XE_PL_SYSTEM);
-	xe_bo_unlock(bo);
-}
-
-/* The last reference to the last importer goes, and with it all that it held. */
-static void put_bo(struct kunit *test, struct fake_exp *exp, struct xe_bo *bo)
-{
-	struct iov_test *t = test->priv;
-
-	xe_bo_put(bo);
-	flush_workqueue(t->xe->ttm.wq);
-	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
-	KUNIT_EXPECT_TRUE(test, list_empty(&exp->dmabuf->attachments));
-}
-
 /*
  * Negotiation
  */
@@ -316,24 +149,24 @@ static void put_bo(struct kunit *test, struct fake_exp *exp, struct xe_bo *bo)
 static void imports_over_iov(struct kunit *test)
 {
 	static const struct range pieces[] = { { 0, SZ_1M - 1 } };
-	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, pieces, 1);
 	struct xe_bo *bo = import(test, exp);
 
 	KUNIT_EXPECT_PTR_EQ(test, bo->ttm.base.import_attach->interconnect,
 			    &exp->offer.base);
 	KUNIT_EXPECT_TRUE(test, xe_bo_is_vf_vram(bo));
 	KUNIT_EXPECT_FALSE(test, xe_bo_is_vram(bo));
-	expect_unmapped(test, exp, bo);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 
-	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	KUNIT_EXPECT_EQ(test, exp->maps, 1);
 	KUNIT_EXPECT_EQ(test, bo->ttm.resource->mem_type, XE_PL_TT);
 	KUNIT_EXPECT_FALSE(test, xe_bo_is_vram(bo));
 
 	/* Once is enough. */
-	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	KUNIT_EXPECT_EQ(test, exp->maps, 1);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 	KUNIT_EXPECT_EQ(test, exp->sg_maps, 0);
 }
 
@@ -358,7 +191,7 @@ static void imports_as_sg(struct kunit *test)
 {
 	static const struct range pieces[] = { { 0, SZ_64K + SZ_4K - 1 } };
 	const struct mismatch_param *param = test->param_value;
-	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, pieces, 1);
 	struct iov_test *t = test->priv;
 	struct xe_bo *bo;
 
@@ -380,10 +213,10 @@ static void imports_as_sg(struct kunit *test)
 	bo = import(test, exp);
 	KUNIT_EXPECT_NULL(test, bo->ttm.base.import_attach->interconnect);
 	KUNIT_EXPECT_FALSE(test, xe_bo_is_vf_vram(bo));
-	KUNIT_EXPECT_EQ(test, validate(bo), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -EOPNOTSUPP);
 	KUNIT_EXPECT_EQ(test, exp->sg_maps, 1);
 	KUNIT_EXPECT_EQ(test, exp->maps, 0);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 	t->xe->sriov.__mode = XE_SRIOV_MODE_PF;
 }
 
@@ -448,13 +281,13 @@ static u64 layout_dpa(const struct layout_param *param, u64 pos)
 static void cursor_yields_dpa(struct kunit *test)
 {
 	const struct layout_param *param = test->param_value;
-	struct fake_exp *exp = fake_export(test, param->pieces,
-					   param->nr_pieces);
+	struct xe_kunit_iov_exporter *exp = export(test, param->pieces,
+						   param->nr_pieces);
 	struct xe_bo *bo = import(test, exp);
 	struct xe_res_cursor cur;
 	u64 start, pos;
 
-	KUNIT_EXPECT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
 	if (!xe_dma_buf_iov_addr(bo))
 		goto unlock;
 
@@ -474,89 +307,7 @@ static void cursor_yields_dpa(struct kunit *test)
 	}
 unlock:
 	xe_bo_unlock(bo);
-	put_bo(test, exp, bo);
-}
-
-/* A page table that is not in VRAM, and a BO that is no more than its address. */
-struct fake_pt {
-	struct xe_pt pt;
-	struct xe_ptw *children[XE_PDES], *staging[XE_PDES];
-	u64 entries[XE_PDES];
-	struct xe_bo bo;
-};
-
-static struct xe_pt *fake_pt_create(struct xe_vm *vm, struct xe_tile *tile,
-				    unsigned int level, struct drm_exec *exec)
-{
-	struct fake_pt *fake;
-
-	fake = kunit_kzalloc(kunit_get_current_test(), sizeof(*fake),
-			     GFP_KERNEL);
-	if (!fake)
-		return ERR_PTR(-ENOMEM);
-
-	iosys_map_set_vaddr(&fake->bo.vmap, fake->entries);
-	fake->pt.bo = &fake->bo;
-	fake->pt.level = level;
-	fake->pt.base.children = level ? fake->children : NULL;
-	fake->pt.base.staging = level ? fake->staging : NULL;
-	return &fake->pt;
-}
-
-static u64 fake_pte_encode_vma(u64 pte, struct xe_vma *vma, u16 pat_index,
-			       u32 pt_level)
-{
-	return pte | XE_PAGE_PRESENT;
-}
-
-static u64 fake_pde_encode_bo(struct xe_bo *bo, u64 bo_offset)
-{
-	return XE_PAGE_PRESENT;
-}
-
-static const struct xe_pt_ops fake_pt_ops = {
-	.pte_encode_vma = fake_pte_encode_vma,
-	.pde_encode_bo = fake_pde_encode_bo,
-};
-
-static u64 *pt_entries(struct xe_pt *pt)
-{
-	return container_of(pt, struct fake_pt, pt)->entries;
-}
-
-/* What xe_migrate_update_pgtables() and xe_pt_commit_bind() would do. */
-static void commit(struct xe_vm_pgtable_update *entries, u32 nr)
-{
-	struct xe_vm_pgtable_update *e;
-	unsigned int i;
-
-	for (e = entries; e < entries + nr; e++) {
-		for (i = 0; i < e->qwords; i++) {
-			struct xe_pt *child = e->pt_entries[i].pt;
-
-			pt_entries(e->pt)[e->ofs + i] = e->pt_entries[i].pte;
-			if (child)
-				e->pt->base.children[e->ofs + i] = &child->base;
-		}
-		kfree(e->pt_entries);
-	}
-}
-
-/* The entry that translates @va, and how many bytes it is for. */
-static u64 lookup(struct xe_pt *pt, u64 va, u64 *size)
-{
-	unsigned int shift, index;
-
-	for (;;) {
-		shift = pt->is_compact ? ilog2(SZ_64K) : xe_pt_shift(pt->level);
-		index = (va >> shift) % (pt->is_compact ? 32 : XE_PDES);
-		if (!pt->level || !pt->base.children[index])
-			break;
-		pt = container_of(pt->base.children[index], struct xe_pt, base);
-	}
-
-	*size = 1ull << shift;
-	return pt_entries(pt)[index];
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* The page table has the reference's address for each page, as device memory. */
@@ -567,7 +318,7 @@ static void expect_ptes(struct kunit *test, struct xe_pt *root,
 	u64 pos, pte, len;
 
 	for (pos = 0; pos < size; pos += SZ_4K) {
-		pte = lookup(root, param->va + pos, &len);
+		pte = xe_kunit_iov_lookup(root, param->va + pos, &len);
 		KUNIT_EXPECT_TRUE(test, pte & XE_PAGE_PRESENT);
 		KUNIT_EXPECT_TRUE(test, pte & XE_PPGTT_PTE_DM);
 		KUNIT_EXPECT_EQ(test, (pte & ~(SZ_4K - 1ull)) +
@@ -580,63 +331,20 @@ static void expect_ptes(struct kunit *test, struct xe_pt *root,
 	KUNIT_EXPECT_EQ(test, nr_2m, param->nr_2m * (SZ_2M / SZ_4K));
 	KUNIT_EXPECT_EQ(test, nr_64k, param->nr_64k * (SZ_64K / SZ_4K));
 	/* And none for what comes before and after. */
-	KUNIT_EXPECT_EQ(test, lookup(root, param->va - SZ_4K, &len), 0);
-	KUNIT_EXPECT_EQ(test, lookup(root, param->va + size, &len), 0);
-}
-
-/* Bind all of @bo at @va in a new VM; returns its page table. */
-static struct xe_pt *bind(struct kunit *test, struct xe_bo *bo, u64 va,
-			  u32 vm_flags)
-{
-	struct xe_vm_pgtable_update entries[XE_VM_MAX_LEVEL * 2 + 1] = {};
-	struct iov_test *t = test->priv;
-	struct xe_tile *tile = xe_device_get_root_tile(t->xe);
-	struct xe_vma *vma;
-	struct xe_pt *root;
-	struct xe_vm *vm;
-	u32 nr = 0;
-	int err;
-
-	kunit_activate_static_stub(test, xe_pt_create, fake_pt_create);
-
-	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
-	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
-	root = fake_pt_create(vm, tile, t->xe->info.vm_max_level, NULL);
-	KUNIT_ASSERT_NOT_NULL(test, vm);
-	KUNIT_ASSERT_NOT_NULL(test, vma);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(root));
-
-	/* As for a BO that belongs to one VM: they have one lock. */
-	vm->gpuvm.r_obj = &bo->ttm.base;
-	vm->xe = t->xe;
-	vm->flags = vm_flags;
-	vm->pt_ops = &fake_pt_ops;
-	vm->pt_root[tile->id] = root;
-	vma->gpuva.vm = &vm->gpuvm;
-	vma->gpuva.va.addr = va;
-	vma->gpuva.va.range = xe_bo_size(bo);
-	vma->gpuva.gem.obj = &bo->ttm.base;
-
-	err = validate_and_lock(bo);
-	if (!err)
-		err = xe_pt_stage_bind(tile, vma, NULL, entries, &nr, false);
-	xe_bo_unlock(bo);
-
-	commit(entries, nr);
-	KUNIT_ASSERT_EQ(test, err, 0);
-	return root;
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_lookup(root, param->va - SZ_4K, &len), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_lookup(root, param->va + size, &len), 0);
 }
 
 static void bind_writes_device_memory_ptes(struct kunit *test)
 {
 	const struct layout_param *param = test->param_value;
-	struct fake_exp *exp = fake_export(test, param->pieces,
-					   param->nr_pieces);
+	struct xe_kunit_iov_exporter *exp = export(test, param->pieces,
+						   param->nr_pieces);
 	struct xe_bo *bo = import(test, exp);
 	struct xe_pt *root = bind(test, bo, param->va, 0);
 
 	expect_ptes(test, root, param, xe_bo_size(bo));
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* What is large and aligned, here and there, is one entry. */
@@ -648,7 +356,7 @@ static void bind_1g(struct kunit *test)
 	static const struct range pieces[] = {
 		{ 0, SZ_512M - 1 }, { SZ_512M, SZ_1G - 1 },
 	};
-	struct fake_exp *exp = fake_export(test, pieces, 2);
+	struct xe_kunit_iov_exporter *exp = export(test, pieces, 2);
 	struct iov_test *t = test->priv;
 	struct xe_pt *root;
 	struct xe_bo *bo;
@@ -660,11 +368,11 @@ static void bind_1g(struct kunit *test)
 	exp->offer.vf = &t->vf[1];
 	bo = import(test, exp);
 	root = bind(test, bo, SZ_1G, 0);
-	pte = lookup(root, SZ_1G + SZ_2M, &len);
+	pte = xe_kunit_iov_lookup(root, SZ_1G + SZ_2M, &len);
 	KUNIT_EXPECT_EQ(test, len, SZ_1G);
 	KUNIT_EXPECT_EQ(test, pte, large[0].dpa | XE_PPGTT_PTE_DM |
 			XE_PAGE_PRESENT);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* A platform that has no smaller pages for VRAM: in both layouts of the table. */
@@ -679,19 +387,19 @@ static void bind_64k_only(struct kunit *test)
 		.nr_pieces = 2,
 	};
 	struct iov_test *t = test->priv;
-	struct fake_exp *exp;
+	struct xe_kunit_iov_exporter *exp;
 	struct xe_pt *root;
 	struct xe_bo *bo;
 	unsigned int i;
 	u64 pos, pte, len;
 
 	t->xe->info.vram_flags |= XE_VRAM_FLAGS_NEED64K;
-	exp = fake_export(test, param.pieces, param.nr_pieces);
+	exp = export(test, param.pieces, param.nr_pieces);
 	bo = import(test, exp);
 	for (i = 0; i < ARRAY_SIZE(vas); i++) {
 		root = bind(test, bo, vas[i], XE_VM_FLAG_64K);
 		for (pos = 0; pos < xe_bo_size(bo); pos += SZ_4K) {
-			pte = lookup(root, vas[i] + pos, &len);
+			pte = xe_kunit_iov_lookup(root, vas[i] + pos, &len);
 			KUNIT_EXPECT_TRUE(test, pte & XE_PPGTT_PTE_DM);
 			KUNIT_EXPECT_TRUE(test, len == SZ_64K ||
 					  pte & XE_PTE_PS64);
@@ -700,14 +408,14 @@ static void bind_64k_only(struct kunit *test)
 					layout_dpa(&param, pos));
 		}
 	}
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* It is in VRAM already: atomics of the device need no migration. */
 static void atomics_need_no_migration(struct kunit *test)
 {
 	static const struct range pieces[] = { { 0, SZ_64K - 1 } };
-	struct fake_exp *exp = fake_export(test, pieces, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, pieces, 1);
 	struct xe_bo *bo = import(test, exp);
 	struct iov_test *t = test->priv;
 	struct xe_vma *vma;
@@ -722,7 +430,7 @@ static void atomics_need_no_migration(struct kunit *test)
 	bo->attr.atomic_access = DRM_XE_ATOMIC_CPU;
 	KUNIT_EXPECT_EQ(test, -EACCES,
 			xe_vma_need_vram_for_atomic(t->xe, vma, true));
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /*
@@ -733,37 +441,37 @@ static const struct range one_mib[] = { { SZ_1M, SZ_2M - 1 } };
 
 static void evict_unmaps(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
 	struct xe_bo *bo = import(test, exp);
 
-	KUNIT_ASSERT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
 	KUNIT_EXPECT_EQ(test, xe_bo_evict(bo, exec), 0);
 	xe_bo_unlock(bo);
-	expect_unmapped(test, exp, bo);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 
-	KUNIT_EXPECT_EQ(test, validate(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	KUNIT_EXPECT_EQ(test, exp->maps, 2);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 static void invalidate_unmaps(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct xe_bo *bo = import(test, exp);
 	unsigned int i;
 
 	/* Before the first map, and twice, there is nothing to do. */
-	invalidate(exp, false);
+	xe_kunit_iov_invalidate(exp, false);
 	for (i = 1; i <= 3; i++) {
-		KUNIT_ASSERT_EQ(test, validate(bo), 0);
+		KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 		KUNIT_EXPECT_EQ(test, exp->maps, i);
-		invalidate(exp, false);
-		expect_unmapped(test, exp, bo);
-		invalidate(exp, false);
-		expect_unmapped(test, exp, bo);
+		xe_kunit_iov_invalidate(exp, false);
+		xe_kunit_iov_expect_unmapped(test, exp, bo);
+		xe_kunit_iov_invalidate(exp, false);
+		xe_kunit_iov_expect_unmapped(test, exp, bo);
 	}
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 struct slow_fence {
@@ -809,55 +517,55 @@ static struct dma_fence *slow_fence(struct kunit *test)
 /* The GPU is done with the memory before it is given back. */
 static void invalidate_waits(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct dma_resv *resv = exp->dmabuf->resv;
 	struct xe_bo *bo = import(test, exp);
 
-	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	exp->fence = slow_fence(test);
 	dma_resv_lock(resv, NULL);
 	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(resv, 1), 0);
 	dma_resv_add_fence(resv, exp->fence, DMA_RESV_USAGE_BOOKKEEP);
 	dma_resv_unlock(resv);
 
-	invalidate(exp, true);
+	xe_kunit_iov_invalidate(exp, true);
 	KUNIT_EXPECT_TRUE(test, dma_fence_is_signaled(exp->fence));
 	KUNIT_EXPECT_EQ(test, exp->early, 0);
-	expect_unmapped(test, exp, bo);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 	dma_fence_put(exp->fence);
 }
 
 /* Before the VF's VRAM is saved, nobody uses it any more. */
 static void suspend_unmaps(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct xe_bo *bo = import(test, exp);
 	struct iov_test *t = test->priv;
 
-	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	KUNIT_EXPECT_EQ(test, xe_bo_evict_all_user(t->xe), 0);
-	expect_unmapped(test, exp, bo);
-	KUNIT_EXPECT_EQ(test, validate(bo), 0);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 static void revoked_is_enodev(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct xe_bo *bo = import(test, exp);
 
-	KUNIT_ASSERT_EQ(test, validate(bo), 0);
-	invalidate(exp, true);
-	expect_unmapped(test, exp, bo);
-	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
-	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
-	expect_unmapped(test, exp, bo);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	xe_kunit_iov_invalidate(exp, true);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 
 	/* The buffer comes back. */
-	invalidate(exp, false);
-	KUNIT_EXPECT_EQ(test, validate(bo), 0);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_invalidate(exp, false);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* A VF that loses its VRAM: what is mapped is kept, what is not is refused. */
@@ -866,34 +574,34 @@ static void withdrawn_is_enodev(struct kunit *test)
 	static const struct xe_vf_vram_seg elsewhere[] = {
 		{ .offset = 0, .size = SZ_2M, .dpa = 0x7fc00000 },
 	};
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct xe_bo *bo = import(test, exp);
 	struct iov_test *t = test->priv;
 	struct xe_vf_vram *vram;
 
-	KUNIT_ASSERT_EQ(test, validate(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	vram = xe_sriov_pf_vram_get(t->xe, 1);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
 	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 3);
 
 	withdraw(test, 1);
 	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
-	KUNIT_EXPECT_EQ(test, mapped(exp), 1);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 1);
 
-	invalidate(exp, false);
-	expect_unmapped(test, exp, bo);
+	xe_kunit_iov_invalidate(exp, false);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 1);
-	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
-	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 	xe_sriov_pf_vram_put(vram);
 
 	/* And again it has some, elsewhere. */
 	publish(test, 1, elsewhere, 1);
-	KUNIT_EXPECT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
 	KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K),
 			elsewhere[0].dpa + SZ_1M);
 	xe_bo_unlock(bo);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* A VF reaches its own VRAM, never another's. */
@@ -902,17 +610,17 @@ static void each_vf_has_its_own(struct kunit *test)
 	static const struct xe_vf_vram_seg other[] = {
 		{ .offset = 0, .size = SZ_2M, .dpa = 0x7fe00000 },
 	};
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct iov_test *t = test->priv;
 	struct xe_bo *bo;
 
 	publish(test, 2, other, 1);
 	exp->offer.vf = &t->vf[1];
 	bo = import(test, exp);
-	KUNIT_ASSERT_EQ(test, validate_and_lock(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
 	KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K), other[0].dpa + SZ_1M);
 	xe_bo_unlock(bo);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 	withdraw(test, 2);
 }
 
@@ -947,8 +655,8 @@ KUNIT_ARRAY_PARAM_DESC(refused, refused_params, desc);
 static void refused(struct kunit *test)
 {
 	const struct refused_param *param = test->param_value;
-	struct fake_exp *exp = fake_export(test, param->pieces,
-					   param->nr_pieces);
+	struct xe_kunit_iov_exporter *exp = export(test, param->pieces,
+						   param->nr_pieces);
 	struct iov_test *t = test->priv;
 	struct xe_vf_vram *vram;
 	struct xe_bo *bo;
@@ -960,30 +668,30 @@ static void refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, !!(bo->flags & XE_BO_FLAG_INTERNAL_64K),
 			param->need_64k);
 
-	KUNIT_EXPECT_EQ(test, validate(bo), param->err);
-	expect_unmapped(test, exp, bo);
-	KUNIT_EXPECT_EQ(test, validate(bo), param->err);
-	expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), param->err);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), param->err);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 
 	vram = xe_sriov_pf_vram_get(t->xe, 1);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
 	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
 	xe_sriov_pf_vram_put(vram);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /* A VF without VRAM, or that there is not. */
 static void no_vram_is_enodev(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct iov_test *t = test->priv;
 	struct xe_bo *bo;
 
 	exp->offer.vf = &t->vf[1];
 	bo = import(test, exp);
-	KUNIT_EXPECT_EQ(test, validate(bo), -ENODEV);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
 	KUNIT_EXPECT_EQ(test, exp->maps, 0);
-	put_bo(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
 }
 
 /*
@@ -1004,7 +712,7 @@ static int storm_validate(void *arg)
 	int err;
 
 	while (!kthread_should_stop()) {
-		err = validate_and_lock(s->bo);
+		err = xe_kunit_iov_validate_and_lock(s->bo);
 		if (!err && xe_bo_addr(s->bo, 0, SZ_4K) ==
 		    test_segs[0].dpa + SZ_1M)
 			s->good++;
@@ -1018,7 +726,7 @@ static int storm_validate(void *arg)
 
 static void storm(struct kunit *test)
 {
-	struct fake_exp *exp = fake_export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct task_struct *threads[STORM_THREADS];
 	struct storm s[STORM_THREADS] = {};
 	unsigned int i;
@@ -1026,20 +734,20 @@ static void storm(struct kunit *test)
 	for (i = 0; i < STORM_THREADS; i++)
 		s[i].bo = import(test, exp);
 	for (i = 0; i < STORM_THREADS; i++) {
-		threads[i] = kthread_run(storm_validate, &s[i], "storm/%u", i);
+		threads[i] = kthread_run(storm_validate, &s[i], "iov-importer/%u", i);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(threads[i]));
 	}
 
 	for (i = 0; i < STORM_ROUNDS; i++) {
-		invalidate(exp, i % 3);
+		xe_kunit_iov_invalidate(exp, i % 3);
 		if (i % 16 == 0)
 			withdraw(test, 1);
 		if (i % 16 == 8)
 			publish(test, 1, test_segs, ARRAY_SIZE(test_segs));
 		usleep_range(1, 20);
 	}
-	invalidate(exp, true);
-	KUNIT_EXPECT_EQ(test, mapped(exp), 0);
+	xe_kunit_iov_invalidate(exp, true);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
 
 	for (i = 0; i < STORM_THREADS; i++) {
 		kthread_stop(threads[i]);
@@ -1048,7 +756,7 @@ static void storm(struct kunit *test)
 		if (i)
 			xe_bo_put(s[i].bo);
 	}
-	put_bo(test, exp, s[0].bo);
+	xe_kunit_iov_put(test, exp, s[0].bo);
 }
 
 /* A card with VRAM, as its PF, and what TTM needs of it for imports. */

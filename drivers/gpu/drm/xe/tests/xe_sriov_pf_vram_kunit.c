@@ -22,10 +22,14 @@
 #include <drm/drm_managed.h>
 
 #include "xe_bo_evict.h"
+#include "xe_dma_buf_iov.h"
 #include "xe_kunit_helpers.h"
+#include "xe_kunit_iov.h"
 #include "xe_pci_test.h"
 #include "xe_pm.h"
+#include "xe_res_cursor.h"
 #include "xe_sriov_pf_vram.h"
+#include "xe_test.h"
 #include "xe_tile.h"
 #include "xe_ttm_vram_mgr.h"
 #include "xe_vram.h"
@@ -37,6 +41,8 @@
 #define VRAM_TEST_SIZE		((u64)VRAM_TEST_PAGES * VRAM_TEST_PAGE)
 
 struct vram_test {
+	/* Not the live test of dma-bufs, for which xe_gem_prime_import() looks. */
+	struct xe_test_priv base;
 	struct kunit *test;
 	struct xe_device *xe;
 
@@ -50,6 +56,9 @@ struct vram_test {
 	int prepare_err;
 	int populate_err;
 	int push_err;
+
+	/* What dma-bufs name, and no code looks into. */
+	struct pci_dev pf, vf[VRAM_TEST_VFS];
 
 	/* Buffer objects that are in the way. */
 	struct xe_bo *fill[VRAM_TEST_TILES * VRAM_TEST_PAGES];
@@ -129,17 +138,19 @@ static int fake_push_vf_cfg_lmem(struct xe_gt *gt, unsigned int vfid, u64 size)
 	return size ? vram_test_current()->push_err : 0;
 }
 
+static struct pci_dev *fake_vram_pf(struct xe_device *xe)
+{
+	return &vram_test_current()->pf;
+}
+
+static unsigned int fake_vram_vfid(struct pci_dev *vf)
+{
+	return vf - vram_test_current()->vf + 1;
+}
+
 /*
  * The fake device, with real managers of VRAM
  */
-
-static void vram_test_ttm_fini(struct drm_device *drm, void *arg)
-{
-	struct xe_device *xe = arg;
-
-	xe_bo_dev_fini(&xe->bo_device);
-	ttm_device_fini(&xe->ttm);
-}
 
 static u64 vram_test_avail(struct vram_test *t, unsigned int tid)
 {
@@ -191,20 +202,6 @@ static void vram_test_init_tile(struct kunit *test, struct xe_tile *tile)
 	KUNIT_ASSERT_NOT_NULL(test, tile->primary_gt->sriov.pf.vfs);
 }
 
-static void vram_test_init_ttm(struct kunit *test, struct xe_device *xe)
-{
-	KUNIT_ASSERT_EQ(test, 0,
-			ttm_device_init(&xe->ttm, &xe_ttm_funcs, xe->drm.dev,
-					xe->drm.anon_inode->i_mapping,
-					xe->drm.vma_offset_manager, 0));
-	xe_bo_dev_init(&xe->bo_device);
-	KUNIT_ASSERT_EQ(test, 0,
-			drmm_add_action_or_reset(&xe->drm, vram_test_ttm_fini, xe));
-	xe_validation_device_init(&xe->val);
-	KUNIT_ASSERT_EQ(test, 0, xe_bo_pinned_init(xe));
-	KUNIT_ASSERT_EQ(test, 0, xe_pm_init_early(xe));
-}
-
 static void vram_test_fill_put(struct vram_test *t)
 {
 	while (t->nr_fill)
@@ -250,6 +247,7 @@ static int vram_test_init(struct kunit *test)
 	test->priv = &fake;
 	xe_kunit_helper_xe_device_test_init(test);
 	xe = test->priv;
+	t->base.id = -1;
 	t->test = test;
 	t->xe = xe;
 	test->priv = t;
@@ -261,8 +259,10 @@ static int vram_test_init(struct kunit *test)
 	kunit_activate_static_stub(test, xe_lmtt_drop_pages, fake_lmtt_drop_pages);
 	kunit_activate_static_stub(test, xe_lmtt_invalidate_hw, fake_lmtt_invalidate_hw);
 	kunit_activate_static_stub(test, pf_push_vf_cfg_lmem, fake_push_vf_cfg_lmem);
+	kunit_activate_static_stub(test, xe_dma_buf_iov_pf, fake_vram_pf);
+	kunit_activate_static_stub(test, xe_dma_buf_iov_vfid, fake_vram_vfid);
 
-	vram_test_init_ttm(test, xe);
+	xe_kunit_helper_xe_device_init_mm(test, xe);
 
 	xe->sriov.pf.device_total_vfs = VRAM_TEST_VFS;
 	xe->sriov.pf.driver_max_vfs = VRAM_TEST_VFS;
@@ -1022,6 +1022,129 @@ static void test_concurrent(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, vram_test_avail(t, tid), VRAM_TEST_SIZE);
 }
 
+/*
+ * Import of what real provisioning gave the VF, on all tiles
+ */
+
+#define IMPORT_TEST_VA	SZ_1G
+
+/* Where the LMTT of the root tile has byte @offset of the VF's VRAM. */
+static u64 vram_test_lmtt_dpa(struct vram_test *t, unsigned int vfid, u64 offset)
+{
+	return t->lmtt[0][vfid].dpa[offset / VRAM_TEST_PAGE] + offset % VRAM_TEST_PAGE;
+}
+
+/* Export all that VF @vfid owns, the last page first. */
+static struct xe_kunit_iov_exporter *vram_test_export(struct vram_test *t, unsigned int vfid)
+{
+	unsigned int i, pages = t->lmtt[0][vfid].pages;
+	struct range *pieces;
+
+	pieces = kunit_kcalloc(t->test, pages, sizeof(*pieces), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(t->test, pieces);
+	for (i = 0; i < pages; i++) {
+		pieces[i].start = (pages - 1 - i) * (u64)VRAM_TEST_PAGE;
+		pieces[i].end = pieces[i].start + VRAM_TEST_PAGE - 1;
+	}
+
+	return xe_kunit_iov_export(t->test, &t->pf, &t->vf[vfid - 1], pieces, pages);
+}
+
+/* The cursor, and the page table of each tile, say the same as the LMTT. */
+static void vram_test_expect_import(struct vram_test *t, unsigned int vfid,
+				    struct xe_kunit_iov_exporter *exp, struct xe_bo *bo)
+{
+	struct xe_pt *root[VRAM_TEST_TILES];
+	struct xe_res_cursor cur;
+	struct xe_tile *tile;
+	unsigned int tid, i;
+	u64 dpa, pte, size;
+
+	for_each_tile(tile, t->xe, tid)
+		root[tid] = xe_kunit_iov_bind(t->test, tile, bo, IMPORT_TEST_VA, 0);
+
+	xe_bo_lock(bo, false);
+	xe_res_first_bo(bo, 0, xe_bo_size(bo), &cur);
+	for (i = 0; i < exp->nr_pieces; i++) {
+		dpa = vram_test_lmtt_dpa(t, vfid, exp->pieces[i].start);
+		KUNIT_EXPECT_TRUE(t->test, xe_res_is_vram(&cur));
+		KUNIT_EXPECT_EQ(t->test, xe_res_dma(&cur), dpa);
+		xe_res_next(&cur, VRAM_TEST_PAGE);
+
+		for_each_tile(tile, t->xe, tid) {
+			pte = xe_kunit_iov_lookup(root[tid], IMPORT_TEST_VA +
+						  i * (u64)VRAM_TEST_PAGE, &size);
+			KUNIT_EXPECT_EQ(t->test, size, VRAM_TEST_PAGE);
+			KUNIT_EXPECT_EQ(t->test, pte & ~(SZ_4K - 1ull), dpa);
+			KUNIT_EXPECT_TRUE(t->test, pte & XE_PPGTT_PTE_DM);
+		}
+	}
+	xe_bo_unlock(bo);
+}
+
+static void test_import(struct kunit *test)
+{
+	struct vram_test *t = test->priv;
+	struct xe_kunit_iov_exporter *exp;
+	struct xe_bo *bo;
+
+	vram_test_fragment(t);
+	vram_test_provision_all(t, 1, 4);
+	vram_test_provision_all(t, 2, 5);
+
+	exp = vram_test_export(t, 2);
+	KUNIT_ASSERT_EQ(test, exp->nr_pieces, 5 * t->xe->info.tile_count);
+	bo = xe_kunit_iov_import(test, t->xe, exp);
+	vram_test_expect_import(t, 2, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
+}
+
+/*
+ * The quota changes under an import: what is mapped stays where it is and is
+ * nobody else's, until it is unmapped; the next map finds the new place.
+ */
+static void test_import_reprovision(struct kunit *test)
+{
+	struct vram_test *t = test->priv;
+	struct xe_kunit_iov_exporter *exp;
+	struct xe_vf_vram *vram;
+	unsigned int tid;
+	struct xe_bo *bo;
+	u64 avail;
+
+	vram_test_provision_all(t, 1, 4);
+	exp = vram_test_export(t, 1);
+	bo = xe_kunit_iov_import(test, t->xe, exp);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	vram = vram_test_get(t, 1);
+
+	/* Nothing for the VF: its memory is not free as long as it is mapped. */
+	for (tid = 0; tid < t->xe->info.tile_count; tid++)
+		vram_test_release(t, tid, 1);
+	vram_test_fill(t);
+	KUNIT_EXPECT_FALSE(test, vram_test_reused(t, vram));
+	vram_test_fill_put(t);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 1);
+	xe_sriov_pf_vram_put(vram);
+
+	/* It is, once it is not, and then there is nothing to map. */
+	avail = vram_test_avail(t, 0);
+	xe_kunit_iov_invalidate(exp, false);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	flush_work(&t->xe->sriov.pf.vram.work);
+	KUNIT_EXPECT_EQ(test, vram_test_avail(t, 0), avail + 4 * VRAM_TEST_PAGE);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
+
+	/* Less than the buffer needs, and as much, elsewhere. */
+	vram_test_fill_one(t, 0);
+	vram_test_provision_all(t, 1, 3);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ERANGE);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	vram_test_provision_all(t, 1, 4);
+	vram_test_expect_import(t, 1, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
+}
+
 static struct kunit_case pf_vram_cases[] = {
 	KUNIT_CASE_PARAM(test_nothing, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_provision, vram_test_tiles_gen_params),
@@ -1037,6 +1160,8 @@ static struct kunit_case pf_vram_cases[] = {
 	KUNIT_CASE_PARAM(test_put_last_of_all, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_errors, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM(test_tiles, vram_test_tiles_gen_params),
+	KUNIT_CASE_PARAM(test_import, vram_test_tiles_gen_params),
+	KUNIT_CASE_PARAM(test_import_reprovision, vram_test_tiles_gen_params),
 	KUNIT_CASE_PARAM_ATTR(test_concurrent, vram_test_tiles_gen_params,
 			      { .speed = KUNIT_SPEED_SLOW }),
 	{}
