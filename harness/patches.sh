@@ -13,6 +13,12 @@ ident() {
 	    GIT_COMMITTER_NAME=series GIT_COMMITTER_EMAIL=series@localhost GIT_COMMITTER_DATE='1700000000 +0000' "$@"
 }
 
+# A commit whose diff one base needs otherwise has a second file, <patch>.<version>,
+# for that base alone; an empty one is for a base that has what the patch does.
+# patch_file PATH-IN-SERIES says which file it is here.
+base_version() { g show "$BASEREF:Makefile" | sed -n 's/^VERSION = //p; s/^PATCHLEVEL = //p' | paste -sd.; }
+patch_file() { if [[ -e $PATCHES/$1.$VERSION ]]; then echo "$1.$VERSION"; else echo "$1"; fi; }
+
 series_list() { [[ ! -e $PATCHES/series ]] || sed 's/[[:space:]]*#.*//; /^[[:space:]]*$/d' "$PATCHES/series"; }
 patch_head() { sed '/^$/,$d' "$1"; }
 patch_subject() { patch_head "$1" | sed -n 's/^Subject: //p'; }
@@ -23,7 +29,7 @@ patch_diff() { sed '1,/^---$/d' "$1"; }
 patch_ok() {
 	local p=$1 bad
 	[[ -r $PATCHES/$p ]] || die "patches/series names $p, but there is no patches/$p"
-	[[ $p == */*.patch ]] || die "patches/series: '$p' should read <topic>/<name>.patch"
+	[[ $p == */*.patch || $p == */*.patch.* ]] || die "patches/series: '$p' should read <topic>/<name>.patch"
 	bad=$(patch_head "$PATCHES/$p" | grep -Ev -m1 '^(Subject|Adds): .') &&
 		die "patches/$p: '$bad': the header holds Subject: and Adds: lines, then an empty line"
 	[[ $(patch_subject "$PATCHES/$p" | wc -l) = 1 ]] || die "patches/$p: wants one Subject: line"
@@ -35,13 +41,19 @@ base_name() { g config harness.base; }
 
 # assemble BASE-COMMIT: prints the commit that the whole series makes on top.
 assemble() {
-	local parent=$1 p f err mode blob tree dup
+	local parent=$1 p f err mode blob tree dup topic
+	local -x VERSION
 	local -x GIT_INDEX_FILE=$LINUX/.git/harness-index
 	dup=$(series_list | sort | uniq -d | head -n1)
 	[[ ! $dup ]] || die "patches/series names $dup twice"
 	rm -f "$GIT_INDEX_FILE"
 	g read-tree "$parent"
+	VERSION=$(base_version)
 	while read -r p; do
+		patch_ok "$p"
+		topic=${p%/*}
+		p=$(patch_file "$p")
+		[[ -s $PATCHES/$p ]] || continue
 		patch_ok "$p"
 		if [[ $(patch_diff "$PATCHES/$p") ]]; then
 			err=$(patch_diff "$PATCHES/$p" | g apply --cached --whitespace=nowarn 2>&1) || {
@@ -59,7 +71,7 @@ assemble() {
 		done < <(patch_adds "$PATCHES/$p")
 		tree=$(g write-tree)
 		parent=$({ patch_subject "$PATCHES/$p"; echo; patch_body "$PATCHES/$p"; } |
-			git stripspace | git interpret-trailers --no-divider --trailer "Topic: ${p%/*}" |
+			git stripspace | git interpret-trailers --no-divider --trailer "Topic: $topic" |
 			ident git -C "$LINUX" commit-tree "$tree" -p "$parent")
 	done < <(series_list)
 	rm -f "$GIT_INDEX_FILE"
