@@ -461,17 +461,56 @@ static int importer_ioctl_map_sg(struct importer *imp, void __user *uarg)
 }
 
 /*
- * The ranges
+ * The ranges: of the address space of an interconnect, or of DMA addresses. All
+ * with the reservation lock held, but for the ioctl.
  */
+
+static u32 importer_nr_ranges(const struct importer *imp)
+{
+	return imp->ranges ? imp->ranges->nr : imp->sgt->nents;
+}
+
+static void importer_put_range(struct dma_buf_iov_test_range *to, u32 first,
+			       u32 nr, unsigned long i, u64 start, u64 end)
+{
+	if (i < first || i - first >= nr)
+		return;
+
+	to[i - first].start = start;
+	to[i - first].end = end;
+}
+
+static void importer_get_ranges(const struct importer *imp, u32 first,
+				struct dma_buf_iov_test_range *to, u32 nr)
+{
+	const struct range *range;
+	unsigned long i;
+
+	dma_buf_for_each_range(imp->ranges, i, range)
+		importer_put_range(to, first, nr, i, range->start, range->end);
+}
+
+static void importer_get_dma_ranges(const struct importer *imp, u32 first,
+				    struct dma_buf_iov_test_range *to, u32 nr)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_dma_sg(imp->sgt, sg, i)
+		importer_put_range(to, first, nr, i, sg_dma_address(sg),
+				   sg_dma_address(sg) + sg_dma_len(sg) - 1);
+}
 
 /* How many of @nr ranges are there from @first? */
 static int importer_count_ranges(struct importer *imp, u32 first, u32 *nr)
 {
 	int ret = -ENXIO;
+	u32 total;
 
 	dma_resv_lock(imp->dmabuf->resv, NULL);
-	if (imp->ranges) {
-		*nr = min(*nr, imp->ranges->nr - min(first, imp->ranges->nr));
+	if (importer_mapped(imp)) {
+		total = importer_nr_ranges(imp);
+		*nr = min(*nr, total - min(first, total));
 		ret = 0;
 	}
 	dma_resv_unlock(imp->dmabuf->resv);
@@ -483,22 +522,15 @@ static int importer_count_ranges(struct importer *imp, u32 first, u32 *nr)
 static int importer_copy_ranges(struct importer *imp, u32 first,
 				struct dma_buf_iov_test_range *to, u32 nr)
 {
-	const struct range *range;
-	unsigned long i;
-	int ret = -ENXIO;
+	int ret = 0;
 
 	dma_resv_lock(imp->dmabuf->resv, NULL);
-	if (imp->ranges) {
-		dma_buf_for_each_range(imp->ranges, i, range) {
-			if (i < first)
-				continue;
-			if (i - first >= nr)
-				break;
-			to[i - first].start = range->start;
-			to[i - first].end = range->end;
-		}
-		ret = 0;
-	}
+	if (imp->ranges)
+		importer_get_ranges(imp, first, to, nr);
+	else if (imp->sgt)
+		importer_get_dma_ranges(imp, first, to, nr);
+	else
+		ret = -ENXIO;
 	dma_resv_unlock(imp->dmabuf->resv);
 
 	return ret;

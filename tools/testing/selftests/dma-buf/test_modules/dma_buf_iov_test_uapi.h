@@ -88,7 +88,11 @@ struct dma_buf_iov_test_range {
 	__u64 end;	/* inclusive */
 };
 
-/* Read ranges of the live mapping, -ENXIO if there is none over an interconnect. */
+/*
+ * Read ranges of the live mapping, -ENXIO if there is none. Over an interconnect
+ * they are in its address space; of an sg_table they are the DMA addresses of the
+ * importer's device, one range for each entry.
+ */
 struct dma_buf_iov_test_ranges {
 	__u64 uptr;	/* array of struct dma_buf_iov_test_range */
 	__u32 first;	/* index of the first to read */
