@@ -16,7 +16,7 @@ help: ## list the targets (this)
 
 demo: ## boot a small kernel with the series and watch it work
 	@harness/demo
-test: ## every test: KUnit on UML, then KUnit and kselftests on the debug kernel in a VM
+test: ## every test: KUnit on UML; KUnit, kselftests, and upstream's against stock, in VMs
 	@harness/test
 check: ## checkpatch, sparse, W=1, kernel-doc, each commit alone, clang, arm64, i386, both bases
 	@harness/check

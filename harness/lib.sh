@@ -9,7 +9,7 @@ export LC_ALL=C.UTF-8
 unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE CDPATH MAKEFLAGS MFLAGS MAKELEVEL ARCH CROSS_COMPILE LLVM
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-BUILD=$TOP/build
+BUILD=$TOP/build${STOCK:+/stock}	# STOCK=1: all of it for the base by itself, see harness/upstream
 BASE=${BASE:-7.2}
 KERNEL=${KERNEL:-}
 NPROC=$(nproc)
