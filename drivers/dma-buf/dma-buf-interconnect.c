@@ -396,6 +396,20 @@ interconnect_shared(const struct dma_buf_attachment *attach,
 	return false;
 }
 
+static bool
+interconnect_offered(const struct dma_buf_interconnect_offer *const *exps,
+		     unsigned int nr_exps,
+		     const struct dma_buf_interconnect *type)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_exps; i++)
+		if (exps[i]->type == type)
+			return true;
+
+	return false;
+}
+
 /* Why the importer's offers need not even be looked at, or NULL. */
 static const char *
 interconnect_hopeless(struct dma_buf_attachment *attach, unsigned int nr_exps)
@@ -453,6 +467,12 @@ void dma_buf_interconnect_negotiate(struct dma_buf_attachment *attach,
 			return;
 		}
 	}
+
+	/* What the exporter does not offer has not been looked at so far. */
+	for (i = 0; i < nr_imps; i++)
+		if (!interconnect_offered(exps, nr_exps, imps[i]->type))
+			trace_dma_buf_interconnect_match(attach, imps[i]->type,
+							 "not offered by the exporter");
 }
 
 /**

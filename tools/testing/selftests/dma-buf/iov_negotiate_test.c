@@ -108,14 +108,14 @@ FIXTURE_VARIANT_ADD(negotiate, pf_wrong_bars) {
 	.device = PF,
 	.offers = { IOV(1), OTHER, IOV(5) },
 	.nr_offers = 3,
-	.verdicts = { WRONG_BAR, WRONG_BAR },
+	.verdicts = { WRONG_BAR, WRONG_BAR, NOT_EXPORTED },
 };
 
 FIXTURE_VARIANT_ADD(negotiate, pf_other) {
 	.device = PF,
 	.offers = { OTHER },
 	.nr_offers = 1,
-	.verdicts = { NOT_OFFERED },
+	.verdicts = { NOT_OFFERED, NOT_EXPORTED },
 };
 
 FIXTURE_VARIANT_ADD(negotiate, pf_nothing) {

@@ -186,7 +186,10 @@ static inline FILE *iov_trace_read(void)
 	return fopen(IOV_TRACING "trace", "r");
 }
 
-/* Is @line the event @event of the dma-buf with inode number @ino? */
+/*
+ * Is @line the event @event of the dma-buf with inode number @ino? But not of an
+ * offer of phys: that is for iommufd, and not every kernel has it.
+ */
 static inline bool iov_trace_is(const char *line, const char *event,
 				unsigned long long ino)
 {
@@ -194,7 +197,8 @@ static inline bool iov_trace_is(const char *line, const char *event,
 
 	snprintf(name, sizeof(name), " dma_buf_interconnect_%s: ", event);
 	snprintf(number, sizeof(number), " ino=%llu ", ino);
-	return strstr(line, name) && strstr(line, number);
+	return strstr(line, name) && strstr(line, number) &&
+	       !strstr(line, " interconnect=phys ");
 }
 
 /* The value may be in quotes. Returns 0, -ENOENT if there is no other such line. */

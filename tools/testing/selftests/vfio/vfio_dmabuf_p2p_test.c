@@ -25,6 +25,9 @@
 #define IVSHMEM_ID	0x11101af4
 #define IVSHMEM_BAR	2
 
+/* Seconds for one test: a transfer takes 100 ms, and emulation its time. */
+#define TIMEOUT		240
+
 static const char *edu_bdf, *edu2_bdf, *ivshmem_bdf;
 
 /*
@@ -364,7 +367,7 @@ static bool is_dead(FIXTURE_DATA(p2p) * self,
 }
 
 /* Each page, in both directions. */
-TEST_F_TIMEOUT(p2p, pages, 120)
+TEST_F_TIMEOUT(p2p, pages, TIMEOUT)
 {
 	u64 offset;
 
@@ -378,7 +381,7 @@ TEST_F_TIMEOUT(p2p, pages, 120)
 }
 
 /* Around each border of pages, most of which are of ranges, too. */
-TEST_F_TIMEOUT(p2p, borders, 240)
+TEST_F_TIMEOUT(p2p, borders, TIMEOUT)
 {
 	u64 offset;
 
@@ -396,7 +399,7 @@ TEST_F_TIMEOUT(p2p, borders, 240)
 }
 
 /* From one part of the BAR to another, without RAM in between. */
-TEST_F(p2p, within_memory)
+TEST_F_TIMEOUT(p2p, within_memory, TIMEOUT)
 {
 	u64 last = self->size - self->page, i;
 
@@ -408,7 +411,7 @@ TEST_F(p2p, within_memory)
 }
 
 /* Next to the mapping there is nothing. */
-TEST_F(p2p, outside)
+TEST_F_TIMEOUT(p2p, outside, TIMEOUT)
 {
 	EXPECT_TRUE(is_dead(self, variant, self->iova + self->size));
 	EXPECT_TRUE(is_dead(self, variant, self->iova - self->page));
@@ -417,7 +420,7 @@ TEST_F(p2p, outside)
 }
 
 /* Only some pages are mapped, from the middle of the buffer. */
-TEST_F(p2p, part)
+TEST_F_TIMEOUT(p2p, part, TIMEOUT)
 {
 	u64 part, offset = self->page, size = self->size - 2 * self->page;
 	u64 last = size - self->page;
@@ -434,7 +437,7 @@ TEST_F(p2p, part)
 	EXPECT_TRUE(is_dead(self, variant, part + size));
 }
 
-TEST_F(p2p, read_only)
+TEST_F_TIMEOUT(p2p, read_only, TIMEOUT)
 {
 	struct iommu *iommu = self->iommu;
 
@@ -452,7 +455,7 @@ TEST_F(p2p, read_only)
 	EXPECT_EQ(-1, memory_wrong(&self->memory));
 }
 
-TEST_F(p2p, unmapped)
+TEST_F_TIMEOUT(p2p, unmapped, TIMEOUT)
 {
 	ASSERT_TRUE(works(self, variant, 0, self->page));
 	ASSERT_EQ(0, dmabuf_unmap(self->iommu, self->iova, self->size));
@@ -463,7 +466,7 @@ TEST_F(p2p, unmapped)
 }
 
 /* The IOMMU outlives the file that was mapped. */
-TEST_F(p2p, fd_closed)
+TEST_F_TIMEOUT(p2p, fd_closed, TIMEOUT)
 {
 	close(self->fd);
 	EXPECT_TRUE(works(self, variant, 0, self->page));
@@ -492,7 +495,7 @@ static void after_revoke(struct __test_metadata *_metadata,
 	EXPECT_TRUE(works(self, variant, last, self->page));
 }
 
-TEST_F_TIMEOUT(p2p, memory_disabled, 120)
+TEST_F_TIMEOUT(p2p, memory_disabled, TIMEOUT)
 {
 	int i;
 
@@ -500,7 +503,7 @@ TEST_F_TIMEOUT(p2p, memory_disabled, 120)
 		ASSERT_TRUE(works(self, variant, 0, self->page));
 		device_memory(self->memory.device, false);
 
-		/* Neither the BAR nor a translation: not even a bus error. */
+		/* There is neither a BAR nor a translation. */
 		fill(ram_src(self), self->page, ++self->round);
 		edu_copy(self->edu, to_iova(self->edu, ram_src(self)),
 			 self->iova, self->page);
@@ -510,7 +513,7 @@ TEST_F_TIMEOUT(p2p, memory_disabled, 120)
 	}
 }
 
-TEST_F_TIMEOUT(p2p, reset, 120)
+TEST_F_TIMEOUT(p2p, reset, TIMEOUT)
 {
 	int i;
 
@@ -524,20 +527,26 @@ TEST_F_TIMEOUT(p2p, reset, 120)
 	}
 }
 
-TEST_F_TIMEOUT(p2p, low_power, 120)
+TEST_F_TIMEOUT(p2p, low_power, TIMEOUT)
 {
 	int i;
 
 	for (i = 0; i < 2; i++) {
 		ASSERT_TRUE(works(self, variant, 0, self->page));
 		ASSERT_EQ(0, device_low_power(self->memory.device, true));
+
+		/* It knows no D3: nothing but the IOMMU is in the way. */
+		fill(ram_src(self), self->page, ++self->round);
+		edu_copy(self->edu, to_iova(self->edu, ram_src(self)),
+			 self->iova, self->page);
+
 		ASSERT_EQ(0, device_low_power(self->memory.device, false));
 		after_revoke(_metadata, self, variant);
 	}
 }
 
 /* Its memory goes away from under the engine, which then works without. */
-TEST_F_TIMEOUT(p2p, memory_closed, 120)
+TEST_F_TIMEOUT(p2p, memory_closed, TIMEOUT)
 {
 	ASSERT_TRUE(works(self, variant, 0, self->page));
 	free(self->memory.expected);
@@ -560,7 +569,7 @@ TEST_F_TIMEOUT(p2p, memory_closed, 120)
  * Revoked in the middle of a transfer, of which nothing may arrive from then on.
  * The engine takes its time: nearly always it has not begun yet.
  */
-TEST_F_TIMEOUT(p2p, revoked_while_running, 120)
+TEST_F_TIMEOUT(p2p, revoked_while_running, TIMEOUT)
 {
 	u64 src = to_iova(self->edu, ram_src(self));
 	int i, nr = 0;
@@ -599,7 +608,7 @@ static int attach_ioas(struct vfio_pci_device *device, u32 ioas_id)
  * Another engine with an IOAS and a domain of its own, to which the mapping and
  * RAM are copied. What is revoked is revoked for both.
  */
-TEST_F_TIMEOUT(p2p, two_engines, 120)
+TEST_F_TIMEOUT(p2p, two_engines, TIMEOUT)
 {
 	u64 iova, ram_iova, i, last = self->size - self->page;
 	struct vfio_pci_device *edu2;
