@@ -18,6 +18,8 @@ export BASE KERNEL
 
 die() { echo "$SELF: $*" >&2; exit 1; }
 say() { echo "$*"; }
+# A filter for what went wrong: say it now, and keep it for the end of harness/test.
+failure() { tee -a "$FAILURES"; }
 
 [[ $BASE =~ ^[0-9]+\.[0-9]+$ ]] || die "BASE=$BASE: give a version such as 7.2 or 7.3"
 if [[ $KERNEL ]]; then
@@ -36,6 +38,7 @@ LINUX=$BUILD/linux$SUFFIX	# the git tree
 OUT=$BUILD/out$SUFFIX		# what is built from it
 LOGS=$BUILD/logs
 RESULTS=$BUILD/results$SUFFIX
+FAILURES=$TOP/build/failures
 mkdir -p "$LOGS" 2>/dev/null && [[ -w $BUILD && -w $LOGS ]] || die "cannot write to $BUILD"
 
 # git in build/linux

@@ -29,7 +29,7 @@ patch_diff() { sed '1,/^---$/d' "$1"; }
 patch_ok() {
 	local p=$1 bad
 	[[ -r $PATCHES/$p ]] || die "patches/series names $p, but there is no patches/$p"
-	[[ $p == */*.patch || $p == */*.patch.* ]] || die "patches/series: '$p' should read <topic>/<name>.patch"
+	[[ ${p%".$VERSION"} == */*.patch ]] || die "patches/series: '$p' should read <topic>/<name>.patch"
 	bad=$(patch_head "$PATCHES/$p" | grep -Ev -m1 '^(Subject|Adds): .') &&
 		die "patches/$p: '$bad': the header holds Subject: and Adds: lines, then an empty line"
 	[[ $(patch_subject "$PATCHES/$p" | wc -l) = 1 ]] || die "patches/$p: wants one Subject: line"
@@ -42,7 +42,7 @@ base_name() { g config harness.base; }
 # assemble BASE-COMMIT: prints the commit that the whole series makes on top.
 assemble() {
 	local parent=$1 p f err mode blob tree dup topic
-	local -x VERSION
+	local VERSION
 	local -x GIT_INDEX_FILE=$LINUX/.git/harness-index
 	dup=$(series_list | sort | uniq -d | head -n1)
 	[[ ! $dup ]] || die "patches/series names $dup twice"
