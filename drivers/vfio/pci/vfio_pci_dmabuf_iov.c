@@ -33,19 +33,9 @@ static int vfio_pci_dma_buf_map_iov(struct dma_buf_attachment *attachment,
 	return 0;
 }
 
-static void vfio_pci_dma_buf_unmap_iov(struct dma_buf_attachment *attachment,
-				       struct dma_buf_ranges *ranges)
-{
-	struct vfio_pci_dma_buf *priv = attachment->dmabuf->priv;
-
-	dma_resv_assert_held(priv->dmabuf->resv);
-
-	kref_put(&priv->kref, vfio_pci_dma_buf_done);
-}
-
 static const struct dma_buf_interconnect_ops vfio_pci_dma_buf_iov_ops = {
 	.map = vfio_pci_dma_buf_map_iov,
-	.unmap = vfio_pci_dma_buf_unmap_iov,
+	.unmap = vfio_pci_dma_buf_unmap_ranges,
 };
 
 /*

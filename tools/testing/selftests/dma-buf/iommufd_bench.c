@@ -37,28 +37,21 @@ static void check(const char *what, int ret)
 static int export_ranges(const struct iov_vfio *dev, unsigned int nr)
 {
 	static const unsigned int order[BAR_PAGES] = { 0, 2, 1, 3 };
-	struct vfio_device_feature_dma_buf *dma_buf;
-	struct vfio_device_feature *feature;
-	size_t size = sizeof(*feature) + sizeof(*dma_buf) +
-		      nr * sizeof(dma_buf->dma_ranges[0]);
+	struct vfio_region_dma_range *ranges;
 	unsigned int i;
 	int fd;
 
-	feature = calloc(1, size);
-	if (!feature)
+	ranges = calloc(nr, sizeof(*ranges));
+	if (!ranges)
 		return -ENOMEM;
-	feature->argsz = size;
-	feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF;
-	dma_buf = (void *)feature->data;
-	dma_buf->nr_ranges = nr;
 	for (i = 0; i < nr; i++) {
-		dma_buf->dma_ranges[i].offset = order[i % BAR_PAGES] * PAGE;
-		dma_buf->dma_ranges[i].length = PAGE;
+		ranges[i].offset = order[i % BAR_PAGES] * PAGE;
+		ranges[i].length = PAGE;
 	}
 
-	fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, feature);
-	free(feature);
-	return fd < 0 ? -errno : fd;
+	fd = iov_vfio_export(dev, 0, ranges, nr);
+	free(ranges);
+	return fd;
 }
 
 static int attach_ioas(const struct iov_vfio *dev, __u32 *ioas)
