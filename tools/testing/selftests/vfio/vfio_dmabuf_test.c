@@ -17,6 +17,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <linux/sizes.h>
@@ -1000,6 +1001,89 @@ TEST_F(dmabuf, low_power_wakeup)
 	EXPECT_EQ(0, dmabuf_map(dev->iommu, fd, 0, dev->size, &iova));
 	close(fd);
 	close(efd);
+}
+
+/*
+ * What the trace says of a refusal
+ */
+
+#define TRACE	"/sys/kernel/tracing/instances/vfio_dmabuf_test"
+
+static int trace_enable(const char *event)
+{
+	char path[PATH_MAX];
+	int fd, ret;
+
+	snprintf_assert(path, PATH_MAX, TRACE "/events/%s/enable", event);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, "1", 1) == 1 ? 0 : -errno;
+	close(fd);
+	return ret;
+}
+
+/* Is this how a line ends? */
+static bool trace_has(const char *text)
+{
+	FILE *trace = fopen(TRACE "/trace", "r");
+	char *line = NULL;
+	bool found = false;
+	size_t room = 0;
+
+	if (!trace)
+		return false;
+	while (!found && getline(&line, &room, trace) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		found = strlen(line) > strlen(text) &&
+			!strcmp(line + strlen(line) - strlen(text), text);
+	}
+	free(line);
+	fclose(trace);
+	return found;
+}
+
+TEST_F(dmabuf, refusals_are_traced)
+{
+	struct dev *dev = &self->dev;
+	const struct vfio_region_dma_range ranges[] = {
+		{ 0, dev->page },
+		{ dev->size - dev->page, 2 * dev->page },
+		{ 1, dev->page },
+	};
+	char text[256];
+	u64 iova;
+	int fd;
+
+	if (mkdir(TRACE, 0700) && errno != EEXIST)
+		SKIP(return, "no tracefs");
+	EXPECT_EQ(0, trace_enable("vfio_pci/vfio_pci_dma_buf_bad_range"));
+	EXPECT_EQ(0, trace_enable("iommufd/iommufd_import_dmabuf"));
+
+	/* Alignment is looked at first: it can be told without the BAR. */
+	EXPECT_EQ(-EINVAL, try_fd(export_ranges(dev, ranges, 3)));
+	snprintf_assert(text, sizeof(text),
+			"index=2 offset=0x1 length=0x%llx why=\"empty or not page aligned\"",
+			(unsigned long long)dev->page);
+	EXPECT_TRUE(trace_has(text));
+	EXPECT_EQ(-EINVAL, try_fd(export_ranges(dev, ranges, 2)));
+	snprintf_assert(text, sizeof(text),
+			"index=1 offset=0x%llx length=0x%llx why=\"past the end of the region\"",
+			(unsigned long long)ranges[1].offset,
+			(unsigned long long)ranges[1].length);
+	EXPECT_TRUE(trace_has(text));
+
+	fd = export_bar(dev);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EINVAL,
+		  dmabuf_map(dev->iommu, fd, dev->page, dev->size, &iova));
+	snprintf_assert(text, sizeof(text), "size=%llu start=%llu length=%llu ret=-22",
+			(unsigned long long)dev->size,
+			(unsigned long long)dev->page,
+			(unsigned long long)dev->size);
+	EXPECT_TRUE(trace_has(text));
+	close(fd);
+	rmdir(TRACE);
 }
 
 /*
