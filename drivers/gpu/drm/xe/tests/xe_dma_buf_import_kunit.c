@@ -63,6 +63,7 @@ struct fake_buf {
 	unsigned int attempts;		/* to map, with or without success */
 	unsigned int maps, unmaps;
 	unsigned int early;		/* unmaps of what may be in use */
+	unsigned int io_frees;		/* by one who holds that lock */
 };
 
 static struct sg_table *fake_map(struct dma_buf_attachment *attach,
@@ -825,6 +826,41 @@ static void destroy_mapped(struct kunit *test)
 	expect_counts(test, 1, 1);
 }
 
+static void fake_io_mem_free(struct ttm_device *ttm, struct ttm_resource *mem)
+{
+	struct fake_buf *buf = mem->bo->base.import_attach->dmabuf->priv;
+
+	if (dma_resv_is_locked(mem->bo->base.resv))
+		buf->io_frees++;
+}
+
+/*
+ * An invalidation replaces the resource, under the reservation lock, until the
+ * importer has detached. So the end of a BO must not look at it without.
+ */
+static void destroy_locks_resource(struct kunit *test)
+{
+	struct import_test *t = test->priv;
+	const struct ttm_device_funcs *funcs = t->xe->ttm.funcs;
+	struct xe_bo *bo = import(test, 0);
+	struct ttm_device_funcs *fake;
+
+	fake = kunit_kmalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	*fake = *funcs;
+	fake->io_mem_free = fake_io_mem_free;
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+	fake_lock(t->buf);
+	bo->ttm.resource->bus.offset = SZ_4K;
+	fake_unlock(t->buf);
+
+	t->xe->ttm.funcs = fake;
+	import_put(test, 0);
+	t->xe->ttm.funcs = funcs;
+	KUNIT_EXPECT_EQ(test, t->buf->io_frees, 1);
+}
+
 static void destroy_busy(struct kunit *test)
 {
 	const struct fence_param *p = test->param_value;
@@ -1135,6 +1171,7 @@ static struct kunit_case import_test_cases[] = {
 	KUNIT_CASE(evict_no_wait_idle),
 	KUNIT_CASE(evict_interrupted),
 	KUNIT_CASE(destroy_mapped),
+	KUNIT_CASE(destroy_locks_resource),
 	KUNIT_CASE_PARAM(destroy_busy, fence_gen_params),
 	KUNIT_CASE(destroy_unmapped),
 	KUNIT_CASE(destroy_after_error),
