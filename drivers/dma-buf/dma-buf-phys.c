@@ -16,7 +16,8 @@
  * can. Over phys a driver that owns MMIO, like vfio-pci, hands that to iommufd.
  *
  * *Address space*: CPU physical addresses of MMIO, as they stand in a PCI
- * resource. There need not be a struct page behind them, and nobody may look for
+ * resource, or of what a driver presents as such: nvgrace-gpu's BAR is the GPU's
+ * memory. There need not be a struct page behind them, and nobody may look for
  * one. They are mapped uncached: in a page table of an IOMMU, with IOMMU_MMIO.
  *
  * *Match*: any exporter of the type, and iommufd. An address says nothing about

@@ -40,6 +40,37 @@ TRACE_EVENT(dma_buf_interconnect_match,
 		  __get_str(dev_name), __get_str(type), __get_str(verdict))
 );
 
+/* What the exporter made of an attachment, knowing what was agreed. */
+TRACE_EVENT(dma_buf_interconnect_attach,
+
+	TP_PROTO(const struct dma_buf_attachment *attach, int ret),
+
+	TP_ARGS(attach, ret),
+
+	TP_STRUCT__entry(
+		__string(exp_name, attach->dmabuf->exp_name)
+		__string(dev_name, dev_name(attach->dev))
+		__string(type, attach->interconnect ?
+			       attach->interconnect->type->name : "none")
+		__field(const struct dma_buf_attachment *, attach)
+		__field(u64, ino)
+		__field(int, ret)
+	),
+
+	TP_fast_assign(
+		__assign_str(exp_name);
+		__assign_str(dev_name);
+		__assign_str(type);
+		__entry->attach = attach;
+		__entry->ino = file_inode(attach->dmabuf->file)->i_ino;
+		__entry->ret = ret;
+	),
+
+	TP_printk("exp_name=%s ino=%llu attachment:%p dev_name=%s interconnect=%s ret=%d",
+		  __get_str(exp_name), __entry->ino, __entry->attach,
+		  __get_str(dev_name), __get_str(type), __entry->ret)
+);
+
 DECLARE_EVENT_CLASS(dma_buf_interconnect_mapping,
 
 	TP_PROTO(const struct dma_buf_attachment *attach,

@@ -19,6 +19,7 @@
 #include "xe_device.h"
 #include "xe_dma_buf_iov.h"
 #include "xe_sriov.h"
+#include "xe_sriov_pf_helpers.h"
 #include "xe_sriov_pf_vram.h"
 #include "xe_vf_vram_translate.h"
 
@@ -69,11 +70,18 @@
  * **Revoke.** The exporter takes the buffer back when the guest resets the VF,
  * clears memory enable, or ends. Xe evicts the BO, waits for its fences, unmaps.
  * The next validation maps again, or fails with -ENODEV, which vm_bind and exec
- * hand to their caller; nothing is half mapped. For a VM in long running mode
- * there is no such caller: its rebind worker sees the error and the VM is
- * banned. So a guest can end the long-running VMs on the host that import its
- * memory. It is the same with an import by DMA addresses; use another kind of VM
- * to import from a guest that is not trusted.
+ * hand to their caller; nothing is half mapped. What that means while the buffer
+ * is bound and revoked depends on the VM:
+ *
+ * - in a VM with dma-fences exec fails, until the buffer is back or unbound;
+ * - a long-running VM with preempt fences has no such caller: its rebind worker
+ *   sees the error and the VM is banned;
+ * - in a VM in fault mode the page fault finds the error, if there is one. It is
+ *   answered as unsuccessful: the job fails that touched the buffer, not the VM.
+ *
+ * So a guest can end the long-running VMs with preempt fences on the host that
+ * import its memory. It is the same with an import by DMA addresses; use one of the
+ * other two to import from a guest that is not trusted.
  *
  * **Scanout** is refused. A framebuffer is pinned while it is shown, so that it
  * could not be given back to the VF in bounded time.
@@ -82,7 +90,8 @@
  * reference (see pf_enable_vfs()), and they are disabled only after their dma-bufs
  * were revoked: a mapping needs no reference of its own. On system suspend the BO
  * is evicted, so its fences are waited for and it is unmapped, before the VF's
- * VRAM is saved (see xe_bo_evict_all_user()). That VRAM belongs to a pinned BO,
+ * VRAM is saved (see xe_bo_evict_all()). Runtime suspend evicts, too, where it
+ * turns VRAM off, but not while there are VFs. That VRAM belongs to a pinned BO,
  * which resume restores where it was: the DPA that the next map finds are the
  * same. A GT reset does not touch VRAM or where it is.
  */
@@ -123,6 +132,22 @@ unsigned int xe_dma_buf_iov_vfid(struct pci_dev *vf)
 static u64 iov_alignment(struct xe_device *xe)
 {
 	return xe->info.vram_flags & XE_VRAM_FLAGS_NEED64K ? SZ_64K : SZ_4K;
+}
+
+/**
+ * xe_dma_buf_iov_possible() - may a BO be mapped over IOV?
+ * @xe: the importing device
+ *
+ * Context: any.
+ *
+ * Return: true on a PF with VRAM as long as VFs are enabled.
+ */
+bool xe_dma_buf_iov_possible(struct xe_device *xe)
+{
+	KUNIT_STATIC_STUB_REDIRECT(xe_dma_buf_iov_possible, xe);
+
+	return IS_SRIOV_PF(xe) && xe_device_has_lmtt(xe) &&
+	       xe_sriov_pf_num_vfs(xe);
 }
 
 /**

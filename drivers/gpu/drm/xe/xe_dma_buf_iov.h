@@ -17,6 +17,7 @@ struct xe_bo;
 struct xe_device;
 
 #ifdef CONFIG_PCI_IOV
+bool xe_dma_buf_iov_possible(struct xe_device *xe);
 int xe_dma_buf_iov_offer(struct xe_device *xe, const struct dma_buf *dma_buf,
 			 struct dma_buf_iov_offer *offer);
 int xe_dma_buf_iov_init(struct xe_bo *bo,
@@ -32,6 +33,11 @@ struct pci_dev *xe_dma_buf_iov_pf(struct xe_device *xe);
 unsigned int xe_dma_buf_iov_vfid(struct pci_dev *vf);
 #endif
 #else
+static inline bool xe_dma_buf_iov_possible(struct xe_device *xe)
+{
+	return false;
+}
+
 static inline int xe_dma_buf_iov_offer(struct xe_device *xe,
 				       const struct dma_buf *dma_buf,
 				       struct dma_buf_iov_offer *offer)

@@ -35,6 +35,10 @@ xe_sriov_pf_vram_get(struct xe_device *xe, unsigned int vfid)
 static inline void xe_sriov_pf_vram_put(struct xe_vf_vram *vram)
 {
 }
+
+static inline void xe_sriov_pf_vram_flush(struct xe_device *xe)
+{
+}
 #endif
 
 #endif

@@ -536,6 +536,11 @@ static void invalidate_waits(struct kunit *test)
 	dma_fence_put(exp->fence);
 }
 
+static bool fake_possible(struct xe_device *xe)
+{
+	return true;
+}
+
 /* Before the VF's VRAM is saved, nobody uses it any more. */
 static void suspend_unmaps(struct kunit *test)
 {
@@ -543,10 +548,40 @@ static void suspend_unmaps(struct kunit *test)
 	struct xe_bo *bo = import(test, exp);
 	struct iov_test *t = test->priv;
 
+	kunit_activate_static_stub(test, xe_dma_buf_iov_possible, fake_possible);
 	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	KUNIT_EXPECT_EQ(test, xe_bo_evict_all_user(t->xe), 0);
 	xe_kunit_iov_expect_unmapped(test, exp, bo);
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	xe_kunit_iov_put(test, exp, bo);
+}
+
+/* A BAR shows as much as it is large, of VRAM that may be more. */
+static void bar_smaller_than_quota(struct kunit *test)
+{
+	static const struct xe_vf_vram_seg seg = {
+		.size = 2ULL * XE_KUNIT_IOV_BAR_SIZE,
+		.dpa = 0x40000000,
+	};
+	static const struct range last = PAGES(BAR_PAGES - 256, BAR_PAGES - 1);
+	static const struct range past = PAGES(BAR_PAGES, BAR_PAGES + 255);
+	struct xe_kunit_iov_exporter *exp;
+	struct xe_bo *bo;
+
+	withdraw(test, 1);
+	publish(test, 1, &seg, 1);
+
+	exp = export(test, &last, 1);
+	bo = import(test, exp);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
+	KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K), seg.dpa + last.start);
+	xe_bo_unlock(bo);
+	xe_kunit_iov_put(test, exp, bo);
+
+	exp = export(test, &past, 1);
+	bo = import(test, exp);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -EINVAL);
+	xe_kunit_iov_expect_unmapped(test, exp, bo);
 	xe_kunit_iov_put(test, exp, bo);
 }
 
@@ -735,7 +770,7 @@ static void storm(struct kunit *test)
 		s[i].bo = import(test, exp);
 	for (i = 0; i < STORM_THREADS; i++) {
 		threads[i] = kthread_run(storm_validate, &s[i], "iov-importer/%u", i);
-		KUNIT_ASSERT_FALSE(test, IS_ERR(threads[i]));
+		KUNIT_EXPECT_FALSE(test, IS_ERR(threads[i]));
 	}
 
 	for (i = 0; i < STORM_ROUNDS; i++) {
@@ -750,7 +785,8 @@ static void storm(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
 
 	for (i = 0; i < STORM_THREADS; i++) {
-		kthread_stop(threads[i]);
+		if (!IS_ERR(threads[i]))
+			kthread_stop(threads[i]);
 		KUNIT_EXPECT_NE(test, s[i].good, 0);
 		KUNIT_EXPECT_EQ(test, s[i].bad, 0);
 		if (i)
@@ -822,6 +858,7 @@ static struct kunit_case iov_test_cases[] = {
 	KUNIT_CASE(revoked_is_enodev),
 	KUNIT_CASE(withdrawn_is_enodev),
 	KUNIT_CASE(each_vf_has_its_own),
+	KUNIT_CASE(bar_smaller_than_quota),
 	KUNIT_CASE_PARAM(refused, refused_gen_params),
 	KUNIT_CASE(no_vram_is_enodev),
 	KUNIT_CASE_SLOW(storm),
