@@ -41,10 +41,5 @@ TRACE_EVENT(iommufd_import_dmabuf,
 
 #endif /* _TRACE_IOMMUFD_H */
 
-#undef TRACE_INCLUDE_PATH
-#define TRACE_INCLUDE_PATH ../../drivers/iommu/iommufd
-#undef TRACE_INCLUDE_FILE
-#define TRACE_INCLUDE_FILE trace
-
 /* This part must be outside protection */
 #include <trace/define_trace.h>
