@@ -213,7 +213,7 @@ generated() {
 		echo
 		echo '| file | patches |'
 		echo '|---|---|'
-		(cd "$PATCHES" && series_list | while read -r p; do diff_paths "$p" | sed "s|\$| ${p%%-[^/]*}|"; done; [[ ! -e $SECTION ]] || echo 'MAINTAINERS [the section](../MAINTAINERS), spliced in') |
+		(cd "$PATCHES" && series_list | while read -r p; do diff_paths "$p" | sed "s|\$| ${p%/*}/$(basename "$p" | cut -c1-4)|"; done; [[ ! -e $SECTION ]] || echo 'MAINTAINERS [the section](../MAINTAINERS), spliced in') |
 			sort -s -k1,1 | awk -v added="$(series_adds)" '
 			BEGIN { n = split(added, a, "\n"); for (i = 1; i <= n; i++) new[a[i]] }
 			$1 in new { next }
