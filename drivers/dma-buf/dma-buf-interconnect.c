@@ -3,6 +3,8 @@
  * dma-buf interconnects: sharing a buffer without a DMA mapping
  */
 
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-interconnect.h>
 #include <linux/dma-resv.h>
@@ -80,9 +82,7 @@
  *
  * An attachment knows one kind of mapping. Where an interconnect was agreed,
  * dma_buf_map_attachment() fails with -EOPNOTSUPP, where none was,
- * dma_buf_map_interconnect() does. An importer that wants the other kind, for
- * instance because the exporter has moved the buffer to where the interconnect
- * does not reach, detaches and attaches again.
+ * dma_buf_map_interconnect() does.
  */
 
 /**
@@ -125,62 +125,83 @@
  * as the exporter's call to dma_buf_ranges_add() wants it, grows when there are
  * more, and enters the xarray when it is full or the exporter is done.
  *
- * The first run is range 0 alone, in struct dma_buf_ranges: a buffer of one range
+ * The first run is range 0 alone, in struct dma_buf_runs: a buffer of one range
  * costs one allocation and no xarray node.
  */
 
-static struct dma_buf_ranges *
-ranges_alloc(const struct dma_buf_interconnect_offer *offer)
+static struct dma_buf_runs *to_runs(const struct dma_buf_ranges *ranges)
 {
-	const struct dma_buf_interconnect *type = offer->type;
-	struct dma_buf_ranges *ranges;
+	return container_of(ranges, struct dma_buf_runs, ranges);
+}
 
-	ranges = kzalloc_obj(*ranges, GFP_KERNEL_ACCOUNT);
-	if (!ranges)
+/* Asked before each allocation of this file, so that a test can make it fail. */
+VISIBLE_IF_KUNIT
+bool dma_buf_runs_no_memory(void)
+{
+	KUNIT_STATIC_STUB_REDIRECT(dma_buf_runs_no_memory);
+
+	return false;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_buf_runs_no_memory);
+
+static struct dma_buf_runs *runs_alloc(const struct dma_buf_attachment *attach,
+				       bool merge, u64 limit)
+{
+	struct dma_buf_runs *runs;
+
+	if (dma_buf_runs_no_memory())
 		return NULL;
 
-	xa_init_flags(&ranges->xa, XA_FLAGS_ACCOUNT);
-	ranges->merge = type->merge;
-	ranges->limit = type->limit ? type->limit(offer) : U64_MAX;
-	ranges->end = &ranges->first;
-	ranges->room = 1;
-	return ranges;
+	runs = kzalloc_obj(*runs, GFP_KERNEL_ACCOUNT);
+	if (!runs)
+		return NULL;
+
+	xa_init_flags(&runs->xa, XA_FLAGS_ACCOUNT);
+	runs->attach = attach;
+	runs->merge = merge;
+	runs->limit = limit;
+	runs->end = &runs->first;
+	runs->room = 1;
+	return runs;
 }
 
 /* The index in the xarray of the run that is being filled, or was the last. */
-static unsigned long ranges_run_index(const struct dma_buf_ranges *ranges)
+static unsigned long runs_last_index(const struct dma_buf_runs *runs)
 {
-	return ranges->nr ? (ranges->nr - 1) / DMA_BUF_RANGES_PER_RUN : 0;
+	return runs->ranges.nr ? (runs->ranges.nr - 1) / DMA_BUF_RANGES_PER_RUN : 0;
 }
 
 /* And the run itself, which may not be in the xarray yet. */
-static struct range *ranges_run(const struct dma_buf_ranges *ranges)
+static struct range *runs_last(const struct dma_buf_runs *runs)
 {
-	return ranges->end - (ranges->nr -
-			      ranges_run_index(ranges) * DMA_BUF_RANGES_PER_RUN);
+	return runs->end - (runs->ranges.nr -
+			    runs_last_index(runs) * DMA_BUF_RANGES_PER_RUN);
 }
 
-static void ranges_free(struct dma_buf_ranges *ranges)
+static void runs_free(struct dma_buf_runs *runs)
 {
-	struct range *run = ranges_run(ranges);
+	struct range *run = runs_last(runs);
 	unsigned long index;
 
 	/* Else there is nothing in the xarray that needs to be freed. */
-	if (run != &ranges->first) {
-		if (!xa_load(&ranges->xa, ranges_run_index(ranges)))
+	if (run != &runs->first) {
+		if (!xa_load(&runs->xa, runs_last_index(runs)))
 			kfree(run);
-		xa_for_each(&ranges->xa, index, run)
+		xa_for_each(&runs->xa, index, run)
 			kfree(run);
-		xa_destroy(&ranges->xa);
+		xa_destroy(&runs->xa);
 	}
 
-	kfree(ranges);
+	kfree(runs);
 }
 
-static int ranges_store_run(struct dma_buf_ranges *ranges)
+static int runs_store_last(struct dma_buf_runs *runs)
 {
-	return xa_err(xa_store(&ranges->xa, ranges_run_index(ranges),
-			       ranges_run(ranges), GFP_KERNEL_ACCOUNT));
+	if (dma_buf_runs_no_memory())
+		return -ENOMEM;
+
+	return xa_err(xa_store(&runs->xa, runs_last_index(runs),
+			       runs_last(runs), GFP_KERNEL_ACCOUNT));
 }
 
 /*
@@ -188,39 +209,42 @@ static int ranges_store_run(struct dma_buf_ranges *ranges)
  * run if this one is full, else a longer one. The caller then adds at least one.
  * If it fails, nothing has changed.
  */
-static int ranges_grow(struct dma_buf_ranges *ranges, unsigned int want)
+static int runs_grow(struct dma_buf_runs *runs, unsigned int want)
 {
-	unsigned int nr = ranges->nr % DMA_BUF_RANGES_PER_RUN;
-	struct range *old = ranges_run(ranges), *run;
+	unsigned int nr = runs->ranges.nr % DMA_BUF_RANGES_PER_RUN;
+	struct range *old = runs_last(runs), *run;
 	int ret;
 
 	/* At least doubled, so that adding one by one does not copy each time. */
 	want = min(max(want, nr), DMA_BUF_RANGES_PER_RUN - nr);
+	if (dma_buf_runs_no_memory())
+		return -ENOMEM;
+
 	run = kmalloc_objs(*run, nr + want, GFP_KERNEL_ACCOUNT);
 	if (!run)
 		return -ENOMEM;
 
 	if (nr) {
 		memcpy(run, old, nr * sizeof(*run));
-		if (old != &ranges->first)
+		if (old != &runs->first)
 			kfree(old);
 	} else {
-		ret = ranges_store_run(ranges);
+		ret = runs_store_last(runs);
 		if (ret) {
 			kfree(run);
 			return ret;
 		}
 	}
 
-	ranges->end = run + nr;
-	ranges->room = want;
+	runs->end = run + nr;
+	runs->room = want;
 	cond_resched();
 	return 0;
 }
 
 /* What is wrong with a range that an exporter adds? */
-static int ranges_check(const struct dma_buf_ranges *ranges,
-			const struct range *range)
+static int runs_check(const struct dma_buf_runs *runs,
+		      const struct range *range)
 {
 	const char *why;
 	u64 size;
@@ -229,36 +253,36 @@ static int ranges_check(const struct dma_buf_ranges *ranges,
 		why = "ends before it starts";
 	else if (!PAGE_ALIGNED(range->start) || !PAGE_ALIGNED(range->end + 1))
 		why = "not page aligned";
-	else if (range->end > ranges->limit)
+	else if (range->end > runs->limit)
 		why = "past the end of the address space";
-	else if (check_add_overflow(ranges->size, range_len(range), &size))
+	else if (check_add_overflow(runs->ranges.size, range_len(range), &size))
 		why = "more bytes than a u64 can count";
 	else
 		return 0;
 
-	trace_dma_buf_interconnect_bad_range(ranges, range, why);
+	trace_dma_buf_interconnect_bad_range(range, runs->ranges.nr,
+					     runs->limit, why);
 	return -EINVAL;
 }
 
-/* Account for what now stands from ranges->end to @end: @size bytes in all. */
-static void ranges_added(struct dma_buf_ranges *ranges, struct range *end,
-			 u64 size)
+/* Account for what now stands from runs->end to @end: @size bytes in all. */
+static void runs_added(struct dma_buf_runs *runs, struct range *end, u64 size)
 {
-	unsigned int nr = end - ranges->end;
+	unsigned int nr = end - runs->end;
 
-	ranges->size = size;
-	ranges->nr += nr;
-	ranges->room -= nr;
-	ranges->end = end;
+	runs->ranges.size = size;
+	runs->ranges.nr += nr;
+	runs->room -= nr;
+	runs->end = end;
 }
 
 /*
- * Does @piece need ranges_append()? This is asked for every piece, so it is kept
- * to few comparisons, but it must find all that ranges_check() refuses. The second
+ * Does @piece need runs_append()? This is asked for every piece, so it is kept
+ * to few comparisons, but it must find all that runs_check() refuses. The second
  * one also finds each range that starts at 0: none continues another, even if the
  * one before it ends where a u64 does.
  */
-static bool ranges_special(const struct range *piece, u64 limit)
+static bool runs_special(const struct range *piece, u64 limit)
 {
 	return ((piece->start | ~piece->end) & ~PAGE_MASK) ||
 	       piece->start - 1 >= piece->end || piece->end > limit;
@@ -267,24 +291,24 @@ static bool ranges_special(const struct range *piece, u64 limit)
 /*
  * Add pieces until one is special or there is no room. Nearly all the time that
  * it takes to build a mapping is spent in this loop. A full run still stands
- * before ranges->end, so that its last range can be merged with.
+ * before runs->end, so that its last range can be merged with.
  *
  * Returns how many pieces were added.
  */
-static unsigned int ranges_copy(struct dma_buf_ranges *ranges,
-				const struct range *pieces, unsigned int nr)
+static unsigned int runs_copy(struct dma_buf_runs *runs,
+			      const struct range *pieces, unsigned int nr)
 {
-	struct range *slot = ranges->end, *full = slot + ranges->room;
-	u64 next = ranges->nr ? slot[-1].end + 1 : 0;
-	u64 size = ranges->size, new_size;
-	const bool merge = ranges->merge;
-	const u64 limit = ranges->limit;
+	struct range *slot = runs->end, *full = slot + runs->room;
+	u64 next = runs->ranges.nr ? slot[-1].end + 1 : 0;
+	u64 size = runs->ranges.size, new_size;
+	const bool merge = runs->merge;
+	const u64 limit = runs->limit;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		const struct range piece = pieces[i];
 
-		if (ranges_special(&piece, limit) ||
+		if (runs_special(&piece, limit) ||
 		    check_add_overflow(size, range_len(&piece), &new_size))
 			break;
 
@@ -299,24 +323,24 @@ static unsigned int ranges_copy(struct dma_buf_ranges *ranges,
 		size = new_size;
 	}
 
-	ranges_added(ranges, slot, size);
+	runs_added(runs, slot, size);
 	return i;
 }
 
-/* Add the first of @left pieces, at which ranges_copy() stopped. */
-static int ranges_append(struct dma_buf_ranges *ranges,
-			 const struct range *piece, unsigned int left)
+/* Add the first of @left pieces, at which runs_copy() stopped. */
+static int runs_append(struct dma_buf_runs *runs, const struct range *piece,
+		       unsigned int left)
 {
 	int ret;
 
-	ret = ranges_check(ranges, piece);
-	if (!ret && !ranges->room)
-		ret = ranges_grow(ranges, left);
+	ret = runs_check(runs, piece);
+	if (!ret && !runs->room)
+		ret = runs_grow(runs, left);
 	if (ret)
 		return ret;
 
-	*ranges->end = *piece;
-	ranges_added(ranges, ranges->end + 1, ranges->size + range_len(piece));
+	*runs->end = *piece;
+	runs_added(runs, runs->end + 1, runs->ranges.size + range_len(piece));
 	return 0;
 }
 
@@ -341,15 +365,16 @@ static int ranges_append(struct dma_buf_ranges *ranges,
 int dma_buf_ranges_add(struct dma_buf_ranges *ranges,
 		       const struct range *pieces, unsigned int nr)
 {
+	struct dma_buf_runs *runs = to_runs(ranges);
 	unsigned int done;
 	int ret;
 
 	for (done = 0; done < nr; done++) {
-		done += ranges_copy(ranges, pieces + done, nr - done);
+		done += runs_copy(runs, pieces + done, nr - done);
 		if (done == nr)
 			break;
 
-		ret = ranges_append(ranges, pieces + done, nr - done);
+		ret = runs_append(runs, pieces + done, nr - done);
 		if (ret)
 			return ret;
 	}
@@ -358,6 +383,108 @@ int dma_buf_ranges_add(struct dma_buf_ranges *ranges,
 }
 EXPORT_SYMBOL_NS_GPL(dma_buf_ranges_add, "DMA_BUF");
 
+/**
+ * dma_buf_ranges_load - find a range by its index
+ * @ranges: what dma_buf_map_interconnect() returned
+ * @index: which range, in buffer order
+ *
+ * Context: any, as long as @ranges stays mapped.
+ *
+ * Returns: the range, valid until @ranges is unmapped, or NULL if @index is not
+ * less than @ranges->nr.
+ */
+const struct range *dma_buf_ranges_load(const struct dma_buf_ranges *ranges,
+					unsigned long index)
+{
+	struct dma_buf_runs *runs = to_runs(ranges);
+	const struct range *run;
+
+	if (index >= ranges->nr)
+		return NULL;
+
+	run = xa_load(&runs->xa, index / DMA_BUF_RANGES_PER_RUN);
+	return run + index % DMA_BUF_RANGES_PER_RUN;
+}
+EXPORT_SYMBOL_NS_GPL(dma_buf_ranges_load, "DMA_BUF");
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/**
+ * dma_buf_ranges_kunit_alloc - make a list of ranges without a dma-buf
+ * @pieces: the ranges, in buffer order
+ * @nr: number of @pieces
+ *
+ * For tests of what an importer makes of ranges, also of those that core would
+ * refuse: nothing is checked or merged.
+ *
+ * Context: process context, may sleep.
+ *
+ * Returns: the ranges, a copy of @pieces, for dma_buf_ranges_kunit_free(), or NULL.
+ */
+struct dma_buf_ranges *dma_buf_ranges_kunit_alloc(const struct range *pieces,
+						  unsigned int nr)
+{
+	struct dma_buf_runs *runs = runs_alloc(NULL, false, U64_MAX);
+	unsigned int i;
+	int ret = 0;
+
+	if (!runs)
+		return NULL;
+
+	for (i = 0; i < nr && !ret; i++) {
+		if (!runs->room)
+			ret = runs_grow(runs, nr - i);
+		if (!ret) {
+			*runs->end = pieces[i];
+			runs_added(runs, runs->end + 1,
+				   runs->ranges.size + range_len(&pieces[i]));
+		}
+	}
+
+	if (ret || runs_store_last(runs)) {
+		runs_free(runs);
+		return NULL;
+	}
+
+	return &runs->ranges;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_buf_ranges_kunit_alloc);
+
+/**
+ * dma_buf_ranges_kunit_free - free what dma_buf_ranges_kunit_alloc() returned
+ * @ranges: the ranges
+ *
+ * Context: any.
+ */
+void dma_buf_ranges_kunit_free(struct dma_buf_ranges *ranges)
+{
+	runs_free(to_runs(ranges));
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_buf_ranges_kunit_free);
+#endif
+
+/*
+ * The types of the two ends' offers. What an exporter or importer hands in that
+ * core could not use is not an offer, and has none.
+ */
+static const struct dma_buf_interconnect *
+exporter_type(const struct dma_buf_interconnect_offer *exp)
+{
+	if (WARN_ON_ONCE(!exp || !exp->type || !exp->ops || !exp->ops->map ||
+			 !exp->ops->unmap))
+		return NULL;
+
+	return exp->type;
+}
+
+static const struct dma_buf_interconnect *
+importer_type(const struct dma_buf_interconnect_offer *imp)
+{
+	if (WARN_ON_ONCE(!imp || !imp->type))
+		return NULL;
+
+	return imp->type;
+}
+
 static bool
 interconnect_match(const struct dma_buf_attachment *attach,
 		   const struct dma_buf_interconnect_offer *exp,
@@ -365,7 +492,7 @@ interconnect_match(const struct dma_buf_attachment *attach,
 {
 	const struct dma_buf_interconnect *type = exp->type;
 	const char *why = "refused by the match rule";
-	bool matched = !type->match || type->match(exp, imp, &why);
+	bool matched = !type->match || type->match(attach, exp, imp, &why);
 
 	trace_dma_buf_interconnect_match(attach, type,
 					 matched ? "matched" : why);
@@ -379,11 +506,15 @@ interconnect_shared(const struct dma_buf_attachment *attach,
 		    const struct dma_buf_interconnect_offer *const *imps,
 		    unsigned int nr_imps)
 {
+	const struct dma_buf_interconnect *type = exporter_type(exp);
 	bool offered = false;
 	unsigned int i;
 
+	if (!type)
+		return false;
+
 	for (i = 0; i < nr_imps; i++) {
-		if (imps[i]->type != exp->type)
+		if (importer_type(imps[i]) != type)
 			continue;
 		if (interconnect_match(attach, exp, imps[i]))
 			return true;
@@ -391,7 +522,7 @@ interconnect_shared(const struct dma_buf_attachment *attach,
 	}
 
 	if (!offered)
-		trace_dma_buf_interconnect_match(attach, exp->type,
+		trace_dma_buf_interconnect_match(attach, type,
 						 "not offered by the importer");
 	return false;
 }
@@ -404,7 +535,7 @@ interconnect_offered(const struct dma_buf_interconnect_offer *const *exps,
 	unsigned int i;
 
 	for (i = 0; i < nr_exps; i++)
-		if (exps[i]->type == type)
+		if (exporter_type(exps[i]) == type)
 			return true;
 
 	return false;
@@ -424,11 +555,17 @@ interconnect_hopeless(struct dma_buf_attachment *attach, unsigned int nr_exps)
 static const struct dma_buf_interconnect_offer *const *
 interconnect_exporter_offers(struct dma_buf *dmabuf, unsigned int *nr)
 {
+	const struct dma_buf_interconnect_offer *const *exps;
+
 	*nr = 0;
 	if (!dmabuf->ops->interconnect_offers)
 		return NULL;
 
-	return dmabuf->ops->interconnect_offers(dmabuf, nr);
+	exps = dmabuf->ops->interconnect_offers(dmabuf, nr);
+	if (WARN_ON_ONCE(!exps && *nr))
+		*nr = 0;
+
+	return exps;
 }
 
 /**
@@ -448,15 +585,20 @@ void dma_buf_interconnect_negotiate(struct dma_buf_attachment *attach,
 				    unsigned int nr_imps)
 {
 	const struct dma_buf_interconnect_offer *const *exps;
+	const struct dma_buf_interconnect *type;
 	unsigned int nr_exps, i;
 	const char *why;
+
+	if (WARN_ON_ONCE(!imps && nr_imps))
+		nr_imps = 0;
 
 	exps = interconnect_exporter_offers(attach->dmabuf, &nr_exps);
 
 	why = interconnect_hopeless(attach, nr_exps);
 	if (why) {
 		for (i = 0; i < nr_imps; i++)
-			trace_dma_buf_interconnect_match(attach, imps[i]->type,
+			trace_dma_buf_interconnect_match(attach,
+							 importer_type(imps[i]),
 							 why);
 		return;
 	}
@@ -469,10 +611,12 @@ void dma_buf_interconnect_negotiate(struct dma_buf_attachment *attach,
 	}
 
 	/* What the exporter does not offer has not been looked at so far. */
-	for (i = 0; i < nr_imps; i++)
-		if (!interconnect_offered(exps, nr_exps, imps[i]->type))
-			trace_dma_buf_interconnect_match(attach, imps[i]->type,
+	for (i = 0; i < nr_imps; i++) {
+		type = importer_type(imps[i]);
+		if (!interconnect_offered(exps, nr_exps, type))
+			trace_dma_buf_interconnect_match(attach, type,
 							 "not offered by the exporter");
+	}
 }
 
 /**
@@ -493,16 +637,17 @@ void dma_buf_interconnect_show(struct seq_file *s,
 	seq_printf(s, " [interconnect %s", offer->type->name);
 	if (offer->type->show)
 		offer->type->show(s, offer);
-	seq_printf(s, " maps=%u]", attach->interconnect_maps);
+	seq_printf(s, " maps=%u]", attach->maps);
 }
+EXPORT_SYMBOL_IF_KUNIT(dma_buf_interconnect_show);
 
 /* The ranges are all there. Are they the buffer? Then let importers see them. */
-static int ranges_finish(struct dma_buf_ranges *ranges, size_t size)
+static int runs_finish(struct dma_buf_runs *runs, size_t size)
 {
-	if (!ranges->nr || ranges->size != size)
+	if (!runs->ranges.nr || runs->ranges.size != size)
 		return -EINVAL;
 
-	return ranges_store_run(ranges);
+	return runs_store_last(runs);
 }
 
 /**
@@ -520,16 +665,25 @@ static int ranges_finish(struct dma_buf_ranges *ranges, size_t size)
  * Context: reservation lock of the buffer held, may sleep.
  *
  * Returns: the ranges, to be read until they are unmapped, or an ERR_PTR:
- * -EOPNOTSUPP if no interconnect was agreed, -ENODEV if the buffer is revoked,
- * -ENOMEM, -EINVAL if the exporter's ranges are not what they must be (the trace
- * event dma_buf_interconnect_map tells how far it came), or another errno of the
- * exporter's.
+ *
+ * * -EOPNOTSUPP: no interconnect was agreed. The attachment is for
+ *   dma_buf_map_attachment().
+ * * -ENODEV: the buffer is revoked. The importer may try again later.
+ * * -EXDEV: the buffer has moved to where the interconnect does not reach. The
+ *   attachment is of no use until it moves back.
+ * * -ENOMEM
+ * * -EINVAL: the exporter's ranges are not what they must be.
+ * * Another errno of the exporter's.
+ *
+ * The trace event dma_buf_interconnect_map has each of them, and how far the
+ * exporter came.
  */
 struct dma_buf_ranges *
 dma_buf_map_interconnect(struct dma_buf_attachment *attach)
 {
 	const struct dma_buf_interconnect_offer *offer;
-	struct dma_buf_ranges *ranges;
+	const struct dma_buf_interconnect *type;
+	struct dma_buf_runs *runs = NULL;
 	int ret;
 
 	might_sleep();
@@ -540,30 +694,37 @@ dma_buf_map_interconnect(struct dma_buf_attachment *attach)
 	dma_resv_assert_held(attach->dmabuf->resv);
 
 	offer = attach->interconnect;
-	if (!offer)
-		return ERR_PTR(-EOPNOTSUPP);
+	if (!offer) {
+		ret = -EOPNOTSUPP;
+		goto err_trace;
+	}
 
-	ranges = ranges_alloc(offer);
-	if (!ranges)
-		return ERR_PTR(-ENOMEM);
+	type = offer->type;
+	runs = runs_alloc(attach, type->merge,
+			  type->limit ? type->limit(offer) : U64_MAX);
+	if (!runs) {
+		ret = -ENOMEM;
+		goto err_trace;
+	}
 
-	ret = offer->ops->map(attach, ranges);
+	ret = offer->ops->map(attach, &runs->ranges);
 	if (ret)
-		goto err_free;
+		goto err_trace;
 
-	ret = ranges_finish(ranges, attach->dmabuf->size);
+	ret = runs_finish(runs, attach->dmabuf->size);
 	if (ret)
 		goto err_unmap;
 
-	attach->interconnect_maps++;
-	trace_dma_buf_interconnect_map(attach, ranges, 0);
-	return ranges;
+	attach->maps++;
+	trace_dma_buf_interconnect_map(attach, &runs->ranges, 0);
+	return &runs->ranges;
 
 err_unmap:
-	offer->ops->unmap(attach, ranges);
-err_free:
-	trace_dma_buf_interconnect_map(attach, ranges, ret);
-	ranges_free(ranges);
+	offer->ops->unmap(attach, &runs->ranges);
+err_trace:
+	trace_dma_buf_interconnect_map(attach, runs ? &runs->ranges : NULL, ret);
+	if (runs)
+		runs_free(runs);
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_NS_GPL(dma_buf_map_interconnect, "DMA_BUF");
@@ -588,12 +749,12 @@ void dma_buf_unmap_interconnect(struct dma_buf_attachment *attach,
 
 	dma_resv_assert_held(attach->dmabuf->resv);
 
-	if (WARN_ON(!attach->interconnect_maps))
+	if (WARN_ON(to_runs(ranges)->attach != attach))
 		return;
 
 	attach->interconnect->ops->unmap(attach, ranges);
-	attach->interconnect_maps--;
+	attach->maps--;
 	trace_dma_buf_interconnect_unmap(attach, ranges, 0);
-	ranges_free(ranges);
+	runs_free(to_runs(ranges));
 }
 EXPORT_SYMBOL_NS_GPL(dma_buf_unmap_interconnect, "DMA_BUF");

@@ -3,6 +3,7 @@
  * IOV: the dma-buf interconnect between an SR-IOV device's functions
  */
 
+#include <linux/dma-buf.h>
 #include <linux/dma-buf-iov.h>
 #include <linux/export.h>
 #include <linux/pci.h>
@@ -20,10 +21,9 @@
  * BAR, the importer reads from the negotiated offer (to_dma_buf_iov_offer()). It
  * never sees an address at which a CPU or another device would find the memory.
  *
- * *Match*: the exporter's device is a VF, the importer's is the PF that owns this
- * VF, and both name the same BAR. It takes both pci_devs to be what they were
- * when the offers were made, which the references in the exporter's offer
- * guarantee.
+ * *Match*: the exporter's device is a VF, the device that attaches is the PF which
+ * owns this VF, and both offers name the same BAR. The reference in the exporter's
+ * offer guarantees that this PF is still the same device.
  *
  * *What the ranges are worth*: core checks that they lie inside the BAR. That is
  * as much as PCI knows. How much of its BAR a VF really owns, and where that is
@@ -41,14 +41,15 @@ iov_offer(const struct dma_buf_interconnect_offer *offer)
 	return container_of(offer, struct dma_buf_iov_offer, base);
 }
 
-static bool iov_match(const struct dma_buf_interconnect_offer *exp,
+static bool iov_match(const struct dma_buf_attachment *attach,
+		      const struct dma_buf_interconnect_offer *exp,
 		      const struct dma_buf_interconnect_offer *imp,
 		      const char **why)
 {
 	const struct dma_buf_iov_offer *e = iov_offer(exp);
 	const struct dma_buf_iov_offer *i = iov_offer(imp);
 
-	if (e->pf != i->pf) {
+	if (attach->dev != &e->pf->dev) {
 		*why = "importer is not the PF of the exporter's VF";
 		return false;
 	}
@@ -134,21 +135,19 @@ EXPORT_SYMBOL_NS_GPL(dma_buf_iov_offer_release, "DMA_BUF");
 /**
  * dma_buf_iov_offer_import - set up an importer's offer of IOV
  * @offer: the offer, for the call to dma_buf_attach_interconnect() only
- * @pf: the importer, which the caller keeps alive for that call
- * @bar: number of the BAR of its VFs, 0 to 5, behind which it can reach
+ * @bar: number of the BAR, 0 to 5, of its VFs behind which the importer can reach
  *
- * An importer that can reach behind several BARs makes several offers.
+ * For a PF, which is the device that it attaches. An importer that can reach
+ * behind several BARs makes several offers.
  *
  * Context: any.
  *
  * Returns: 0, or -EOPNOTSUPP if the kernel has no SR-IOV.
  */
-int dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer,
-			     struct pci_dev *pf, unsigned int bar)
+int dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer, unsigned int bar)
 {
 	*offer = (struct dma_buf_iov_offer) {
 		.base.type = &dma_buf_interconnect_iov,
-		.pf = pf,
 		.bar = bar,
 	};
 	return 0;

@@ -24,7 +24,12 @@
  * who may use it and how. So the importer's side is not for everybody: there is a
  * single importer's offer, the symbol that hands it out is exported for the module
  * iommufd alone, and the match rule compares addresses of offers, so that an offer
- * made elsewhere, with the type copied from an exporter's, is refused.
+ * made elsewhere, with the type copied from an exporter's, is refused. Exporters
+ * for their part map only for an attachment that agreed on phys. That keeps a
+ * driver from getting addresses by accident or by a shortcut; it is no protection
+ * from a module that is out for them, which can read PCI resources anyway. The
+ * module named in the export is the policy: for another importer to be let in,
+ * it has to be added there.
  *
  * *What the ranges are worth*: the exporter vouches for them. Core checks that they
  * are page aligned and as long as the buffer; there is nothing else to check them
@@ -36,7 +41,8 @@
  * it anew.
  */
 
-static bool phys_match(const struct dma_buf_interconnect_offer *exp,
+static bool phys_match(const struct dma_buf_attachment *attach,
+		       const struct dma_buf_interconnect_offer *exp,
 		       const struct dma_buf_interconnect_offer *imp,
 		       const char **why);
 
@@ -57,7 +63,8 @@ static const struct dma_buf_interconnect_offer phys_importer = {
 	.type = &dma_buf_interconnect_phys,
 };
 
-static bool phys_match(const struct dma_buf_interconnect_offer *exp,
+static bool phys_match(const struct dma_buf_attachment *attach,
+		       const struct dma_buf_interconnect_offer *exp,
 		       const struct dma_buf_interconnect_offer *imp,
 		       const char **why)
 {
@@ -75,7 +82,9 @@ static bool phys_match(const struct dma_buf_interconnect_offer *exp,
  *
  * For drivers that own MMIO and can revoke it: @ops->map fails with -ENODEV while
  * the buffer is revoked, and the exporter calls dma_buf_invalidate_mappings() and
- * waits for @ops->unmap before anything else can appear at the addresses.
+ * waits for @ops->unmap before anything else can appear at the addresses. @ops->map
+ * fails with -EINVAL, and a warning, for an attachment whose interconnect is not
+ * @offer.
  *
  * Context: any.
  */

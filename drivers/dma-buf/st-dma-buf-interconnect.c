@@ -18,6 +18,7 @@
 
 #include <kunit/device.h>
 #include <kunit/resource.h>
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include <linux/dma-buf.h>
@@ -73,13 +74,15 @@ to_fake_offer(const struct dma_buf_interconnect_offer *offer)
 
 /* Whom the type "port" compared since the test began. */
 static struct {
+	struct device *dev;
 	const struct dma_buf_interconnect_offer *exp;
 	const struct dma_buf_interconnect_offer *imp;
 } fake_matches[8];
 
 static unsigned int fake_nr_matches;
 
-static bool fake_match(const struct dma_buf_interconnect_offer *exp,
+static bool fake_match(const struct dma_buf_attachment *attach,
+		       const struct dma_buf_interconnect_offer *exp,
 		       const struct dma_buf_interconnect_offer *imp,
 		       const char **why)
 {
@@ -87,6 +90,7 @@ static bool fake_match(const struct dma_buf_interconnect_offer *exp,
 	const struct fake_offer *i = to_fake_offer(imp);
 
 	if (fake_nr_matches < ARRAY_SIZE(fake_matches)) {
+		fake_matches[fake_nr_matches].dev = attach->dev;
 		fake_matches[fake_nr_matches].exp = exp;
 		fake_matches[fake_nr_matches].imp = imp;
 	}
@@ -770,10 +774,12 @@ static void negotiate(struct kunit *test)
 
 	KUNIT_EXPECT_PTR_EQ(test, attach->interconnect, agreed);
 	KUNIT_EXPECT_PTR_EQ(test, buf->seen, agreed);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 
 	KUNIT_ASSERT_EQ(test, fake_nr_matches, param->nr_matches);
 	for (i = 0; i < param->nr_matches; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, fake_matches[i].dev,
+				    (struct device *)test->priv);
 		KUNIT_EXPECT_PTR_EQ(test, fake_matches[i].exp,
 				    &param->matches[i].exp->base);
 		KUNIT_EXPECT_PTR_EQ(test, fake_matches[i].imp,
@@ -796,6 +802,92 @@ static void negotiate_null_lists(struct kunit *test)
 	attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
 				    OFFERS(&imp_plain.base), 1);
 	KUNIT_EXPECT_NULL(test, attach->interconnect);
+}
+
+/* Offers of an exporter that core could not use. */
+static const struct dma_buf_interconnect_ops ops_without_map = {
+	.unmap = fake_unmap,
+};
+
+static const struct dma_buf_interconnect_ops ops_without_unmap = {
+	.map = fake_map,
+};
+
+static const struct fake_offer exp_no_type = { .base = { .ops = &fake_ops } };
+static const struct fake_offer exp_no_ops = { .base = { .type = &type_plain } };
+static const struct fake_offer exp_no_map = {
+	.base = { .type = &type_plain, .ops = &ops_without_map },
+};
+
+static const struct fake_offer exp_no_unmap = {
+	.base = { .type = &type_plain, .ops = &ops_without_unmap },
+};
+
+struct broken_param {
+	const char *desc;
+	const struct fake_offer *exp;
+};
+
+static const struct broken_param broken_params[] = {
+	{ "without a type", &exp_no_type },
+	{ "without ops", &exp_no_ops },
+	{ "without map", &exp_no_map },
+	{ "without unmap", &exp_no_unmap },
+};
+
+KUNIT_ARRAY_PARAM_DESC(broken, broken_params, desc);
+
+/*
+ * They count as not offered, and core warns, once since boot at the most. The
+ * exporter's other offers are not affected.
+ */
+static void negotiate_broken_offer(struct kunit *test)
+{
+	const struct broken_param *param = test->param_value;
+	struct fake_buf *buf = fake_export_page(test);
+	struct dma_buf_attachment *attach;
+
+	kunit_warning_suppress(test) {
+		buf->offers = OFFERS(&param->exp->base);
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    OFFERS(&imp_plain.base), 1);
+		KUNIT_EXPECT_NULL(test, attach->interconnect);
+		expect_map_fails(test, attach, -EOPNOTSUPP);
+
+		buf->offers = OFFERS(&param->exp->base, &exp_plain.base);
+		buf->nr_offers = 2;
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    OFFERS(&imp_plain.base), 1);
+		KUNIT_EXPECT_PTR_EQ(test, attach->interconnect,
+				    &exp_plain.base);
+	}
+	expect_maps_to(test, attach, one_page, 1);
+}
+
+/* The same for what is not even an offer, or an importer's. */
+static void negotiate_broken_list(struct kunit *test)
+{
+	static const struct fake_offer no_type;
+	struct fake_buf *buf = fake_export_page(test);
+	struct dma_buf_attachment *attach;
+
+	kunit_warning_suppress(test) {
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    NULL, 1);
+		KUNIT_EXPECT_NULL(test, attach->interconnect);
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    OFFERS(NULL, &no_type.base), 2);
+		KUNIT_EXPECT_NULL(test, attach->interconnect);
+
+		buf->offers = OFFERS(NULL);
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    OFFERS(&imp_plain.base), 1);
+		KUNIT_EXPECT_NULL(test, attach->interconnect);
+		buf->offers = NULL;
+		attach = fake_attach_offers(test, buf, &fake_importer_ops, NULL,
+					    OFFERS(&imp_plain.base), 1);
+		KUNIT_EXPECT_NULL(test, attach->interconnect);
+	}
 }
 
 /* The exporter has no interconnect_offers(). */
@@ -946,7 +1038,7 @@ static void kinds_map_interconnect_on_sg(struct kunit *test)
 
 	expect_map_fails(test, attach, -EOPNOTSUPP);
 	KUNIT_EXPECT_EQ(test, buf->map_calls, 0);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 }
 
 static void expect_sg_works(struct kunit *test, struct fake_buf *buf,
@@ -1003,8 +1095,8 @@ static void kinds_fall_back_by_reattach(struct kunit *test)
 	struct fake_buf *buf = fake_export_page(test);
 	struct dma_buf_attachment *attach = fake_attach_imp(test, buf, NULL);
 
-	buf->map_err = -EIO;
-	expect_map_fails(test, attach, -EIO);
+	buf->map_err = -EXDEV;
+	expect_map_fails(test, attach, -EXDEV);
 	fake_detach_now(test, attach);
 
 	buf->map_calls = 0;
@@ -1019,9 +1111,11 @@ static void kinds_fall_back_by_reattach(struct kunit *test)
  * The numbers of ranges around which something changes in core or in the xarray:
  * a single range, a run that grows, a full run, a full xarray node.
  */
+#define RUN	DMA_BUF_RANGES_PER_RUN
+
 static const unsigned int order_params[] = {
-	1, 2, 3, 4, 5, 63, 64, 65, 255, 256, 257, 511, 512, 513, 4096,
-	16384, 16385, 100000,
+	1, 2, 3, 4, 5, 63, 64, 65, RUN - 1, RUN, RUN + 1, 2 * RUN - 1, 2 * RUN,
+	2 * RUN + 1, 16 * RUN, 64 * RUN, 64 * RUN + 1, 100000,
 };
 
 static void order_desc(const unsigned int *nr, char *desc)
@@ -1106,7 +1200,7 @@ static void order_dense_merged(struct kunit *test)
 /* Random access finds what the walk finds. */
 static void order_load(struct kunit *test)
 {
-	const unsigned int nr = 1000;
+	const unsigned int nr = 4 * RUN - 24;
 	struct range *pieces = alloc_pieces(test, nr);
 	struct dma_buf_attachment *attach;
 	struct dma_buf_ranges *ranges;
@@ -1273,6 +1367,7 @@ static const struct large_param large_params[] = {
 	{ "4 GiB from two halves",
 	  { { SZ_2G, SZ_4G - 1 }, { SZ_4G, SZ_4G + SZ_2G - 1 } }, 2,
 	  { SZ_2G, SZ_4G + SZ_2G - 1 } },
+	{ "8 GiB", { { SZ_8G, SZ_16G - 1 } }, 1, { SZ_8G, SZ_16G - 1 } },
 	{ "16 GiB", { { SZ_1M, SZ_16G + SZ_1M - 1 } }, 1,
 	  { SZ_1M, SZ_16G + SZ_1M - 1 } },
 	{ "1 TiB", { { 0, SZ_1T - 1 } }, 1, { 0, SZ_1T - 1 } },
@@ -1299,7 +1394,10 @@ static void size_large(struct kunit *test)
 
 static bool ranges_have_node(struct dma_buf_ranges *ranges)
 {
-	return xa_is_node(rcu_access_pointer(ranges->xa.xa_head));
+	struct dma_buf_runs *runs;
+
+	runs = container_of(ranges, struct dma_buf_runs, ranges);
+	return xa_is_node(rcu_access_pointer(runs->xa.xa_head));
 }
 
 /* As many ranges as one run takes cost no xarray node. */
@@ -1404,7 +1502,7 @@ static void pieces_checked(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, buf->add_err, -EINVAL);
 		KUNIT_EXPECT_EQ(test, buf->map_calls, 1);
 		KUNIT_EXPECT_EQ(test, buf->unmaps, 0);
-		KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+		KUNIT_EXPECT_EQ(test, attach->maps, 0);
 		/* It is refused when it is added, not later. */
 		KUNIT_EXPECT_EQ(test, buf->add_calls,
 				buf->batch == 1 ? pos + 1 : 1);
@@ -1432,7 +1530,7 @@ static void pieces_error_ignored(struct kunit *test)
 	expect_map_fails(test, attach, -EINVAL);
 	KUNIT_EXPECT_EQ(test, buf->maps, 2);
 	KUNIT_EXPECT_EQ(test, buf->unmaps, 2);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 }
 
 /*
@@ -1496,12 +1594,12 @@ static void lists_checked(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, buf->maps, 1);
 		KUNIT_EXPECT_EQ(test, buf->unmaps, 1);
 		KUNIT_EXPECT_EQ(test, buf->users, 0);
-		KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+		KUNIT_EXPECT_EQ(test, attach->maps, 0);
 	}
 }
 
 static const unsigned int exporter_fails_params[] = {
-	0, 1, 2, 16, 17, 256, 257, 300,
+	0, 1, 2, 16, 17, RUN, RUN + 1, RUN + 40,
 };
 
 static void exporter_fails_desc(const unsigned int *nr, char *desc)
@@ -1515,12 +1613,12 @@ KUNIT_ARRAY_PARAM(exporter_fails, exporter_fails_params, exporter_fails_desc);
 static void exporter_fails(struct kunit *test)
 {
 	unsigned int nr = *(const unsigned int *)test->param_value;
-	struct range *pieces = alloc_pieces(test, 301);
+	struct range *pieces = alloc_pieces(test, RUN + 41);
 	struct dma_buf_attachment *attach;
 	struct fake_buf *buf;
 
-	fill_pages(pieces, 301, 1);
-	buf = fake_export(test, BYTES(1, 301), pieces, nr);
+	fill_pages(pieces, RUN + 41, 1);
+	buf = fake_export(test, BYTES(1, RUN + 41), pieces, nr);
 	attach = fake_attach_imp(test, buf, NULL);
 
 	buf->map_err = -EIO;
@@ -1529,16 +1627,17 @@ static void exporter_fails(struct kunit *test)
 	expect_map_fails(test, attach, -EIO);
 	KUNIT_EXPECT_EQ(test, buf->map_calls, 2);
 	KUNIT_EXPECT_EQ(test, buf->unmaps, 0);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 
 	/* The next attempt starts from nothing. */
 	buf->map_err = 0;
-	buf->nr_pieces = 301;
-	expect_maps_to(test, attach, pieces, 301);
+	buf->nr_pieces = RUN + 41;
+	expect_maps_to(test, attach, pieces, RUN + 41);
 }
 
-#define LEAK_MAPS	256
 #define LEAK_RANGES	4096
+#define LEAK_MAPS	(SZ_16M / (LEAK_RANGES * sizeof(struct range)))
+#define LEAK_MAPS_OF_ONE	(SZ_16M / sizeof(struct dma_buf_runs))
 
 static u64 slab_bytes(void)
 {
@@ -1548,17 +1647,35 @@ static u64 slab_bytes(void)
 	       PAGE_SIZE;
 }
 
+/* Map @maps times, for @expected to come of it. What is lost is 16 MiB. */
+static void expect_no_leak(struct kunit *test,
+			   struct dma_buf_attachment *attach, unsigned int maps,
+			   int expected)
+{
+	struct dma_buf_ranges *ranges;
+	unsigned int i, wrong = 0;
+	u64 before = slab_bytes();
+
+	for (i = 0; i < maps; i++) {
+		ranges = imp_map(attach);
+		wrong += PTR_ERR_OR_ZERO(ranges) != expected;
+		if (!IS_ERR(ranges))
+			imp_unmap(attach, ranges);
+	}
+
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+}
+
 /*
  * Whether a map works, or the exporter fails, or core refuses the list: core
- * keeps nothing of it. Lost ranges alone would be 16 MiB for each of these.
+ * keeps nothing of it, not of the ranges, nor of what it needs for one alone.
  */
 static void maps_leave_no_memory(struct kunit *test)
 {
 	struct range *pieces = alloc_pieces(test, LEAK_RANGES);
-	struct dma_buf_attachment *attach;
-	struct fake_buf *buf;
-	unsigned int i;
-	u64 before;
+	struct dma_buf_attachment *attach, *one;
+	struct fake_buf *buf, *page;
 
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
 		kunit_skip(test, "KASAN delays freeing");
@@ -1566,69 +1683,73 @@ static void maps_leave_no_memory(struct kunit *test)
 	fill_pages(pieces, LEAK_RANGES, 1);
 	buf = fake_export(test, BYTES(1, LEAK_RANGES), pieces, LEAK_RANGES);
 	attach = fake_attach_imp(test, buf, NULL);
+	page = fake_export_page(test);
+	one = fake_attach_imp(test, page, NULL);
 
-	before = slab_bytes();
-	for (i = 0; i < LEAK_MAPS; i++)
-		expect_maps_to(test, attach, pieces, LEAK_RANGES);
-	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+	expect_no_leak(test, attach, LEAK_MAPS, 0);
+	expect_no_leak(test, one, LEAK_MAPS_OF_ONE, 0);
 
 	buf->map_err = -EIO;
-	before = slab_bytes();
-	for (i = 0; i < LEAK_MAPS; i++)
-		expect_map_fails(test, attach, -EIO);
-	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+	page->map_err = -EIO;
+	expect_no_leak(test, attach, LEAK_MAPS, -EIO);
+	expect_no_leak(test, one, LEAK_MAPS_OF_ONE, -EIO);
 
 	buf->map_err = 0;
 	buf->nr_pieces--;
-	before = slab_bytes();
-	for (i = 0; i < LEAK_MAPS; i++)
-		expect_map_fails(test, attach, -EINVAL);
-	KUNIT_EXPECT_LT(test, slab_bytes(), before + SZ_8M);
+	page->map_err = 0;
+	page->nr_pieces--;
+	expect_no_leak(test, attach, LEAK_MAPS, -EINVAL);
+	expect_no_leak(test, one, LEAK_MAPS_OF_ONE, -EINVAL);
 }
 
-/*
- * An allocation fails, each in turn. By default the kernel does not fail those
- * that may wait for memory: then the test sees only that core comes back from the
- * others. Write N to debugfs failslab/ignore-gfp-wait and run it again for more.
- */
+/* An allocation fails, each in turn: the next one is number 1. */
+static unsigned int fake_allocations;
+static unsigned int fake_fail_nth;
+
+static bool fake_no_memory(void)
+{
+	return ++fake_allocations == fake_fail_nth;
+}
+
 static void allocation_fails(struct kunit *test)
 {
-#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
-	const unsigned int nr = 600;
+	const unsigned int nr = 2 * RUN + 88;
 	struct range *pieces = alloc_pieces(test, nr);
 	struct fake_buf *buf = fake_export(test, BYTES(1, nr), pieces, nr);
 	struct dma_buf_attachment *attach = fake_attach_imp(test, buf, NULL);
 	struct dma_buf_ranges *ranges;
-	unsigned int i, nth, left;
+	unsigned int i, failed;
 
 	fill_pages(pieces, nr, 1);
+	kunit_activate_static_stub(test, dma_buf_runs_no_memory, fake_no_memory);
 
 	/* In one call or one at a time; minding errors or not. */
 	for (i = 0; i < 4; i++) {
 		buf->batch = i % 2 ? 1 : BATCH_ALL;
 		buf->ignore_add_err = i / 2;
-		nth = 0;
-		do {
-			dma_resv_lock(buf->dmabuf->resv, NULL);
-			current->fail_nth = ++nth;
-			ranges = dma_buf_map_interconnect(attach);
-			left = current->fail_nth;
-			current->fail_nth = 0;
-			dma_resv_unlock(buf->dmabuf->resv);
 
-			if (!IS_ERR(ranges)) {
-				KUNIT_EXPECT_TRUE(test, ranges_are(ranges, pieces, nr));
-				imp_unmap(attach, ranges);
-			} else if (!buf->ignore_add_err) {
-				KUNIT_EXPECT_PTR_EQ(test, ranges, ERR_PTR(-ENOMEM));
-			}
+		for (failed = 0; ; failed++) {
+			fake_allocations = 0;
+			fake_fail_nth = failed + 1;
+			ranges = imp_map(attach);
+			if (fake_allocations < fake_fail_nth)
+				break;
+
+			KUNIT_EXPECT_TRUE(test, IS_ERR(ranges));
+			/* Without the errors, it is a list that is too short. */
+			if (!buf->ignore_add_err)
+				KUNIT_EXPECT_PTR_EQ(test, ranges,
+						    ERR_PTR(-ENOMEM));
 			KUNIT_EXPECT_EQ(test, buf->maps, buf->unmaps);
-		} while (!left);
-		KUNIT_EXPECT_FALSE(test, IS_ERR(ranges));
+			KUNIT_EXPECT_EQ(test, attach->maps, 0);
+		}
+
+		/* At least the list, three runs, and each into the xarray. */
+		KUNIT_EXPECT_GE(test, failed, 7);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
+		KUNIT_EXPECT_TRUE(test, ranges_are(ranges, pieces, nr));
+		imp_unmap(attach, ranges);
 	}
-#else
-	kunit_skip(test, "needs CONFIG_FAILSLAB");
-#endif
 }
 
 /*
@@ -1646,15 +1767,15 @@ static void maps_several(struct kunit *test)
 
 	a1 = imp_map(a);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a1);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, a->maps, 1);
 
 	buf->pieces = moved;
 	a2 = imp_map(a);
 	b1 = imp_map(b);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a2);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, b1);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 2);
-	KUNIT_EXPECT_EQ(test, b->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, a->maps, 2);
+	KUNIT_EXPECT_EQ(test, b->maps, 1);
 	KUNIT_EXPECT_EQ(test, buf->users, 3);
 
 	/* Each map has its own ranges. */
@@ -1664,25 +1785,25 @@ static void maps_several(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ranges_are(b1, moved, 2));
 
 	imp_unmap(a, a1);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 1);
-	KUNIT_EXPECT_EQ(test, b->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, a->maps, 1);
+	KUNIT_EXPECT_EQ(test, b->maps, 1);
 	KUNIT_EXPECT_TRUE(test, ranges_are(a2, moved, 2));
 
 	/* One that fails does not count. */
 	buf->map_err = -EIO;
 	expect_map_fails(test, a, -EIO);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, a->maps, 1);
 	buf->map_err = 0;
 
 	imp_unmap(b, b1);
 	imp_unmap(a, a2);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 0);
-	KUNIT_EXPECT_EQ(test, b->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, a->maps, 0);
+	KUNIT_EXPECT_EQ(test, b->maps, 0);
 	KUNIT_EXPECT_EQ(test, buf->users, 0);
 
 	/* And again. */
 	expect_maps_to(test, a, moved, 2);
-	KUNIT_EXPECT_EQ(test, a->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, a->maps, 0);
 }
 
 static void maps_left_at_detach(struct kunit *test)
@@ -1735,10 +1856,39 @@ static void maps_unmap_without_map(struct kunit *test)
 
 	/* No harm was done. */
 	KUNIT_EXPECT_EQ(test, buf->unmaps, 0);
-	KUNIT_EXPECT_EQ(test, none->interconnect_maps, 0);
-	KUNIT_EXPECT_EQ(test, mapped->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, none->maps, 0);
+	KUNIT_EXPECT_EQ(test, mapped->maps, 1);
 	KUNIT_EXPECT_TRUE(test, ranges_are(ranges, one_page, 1));
 	imp_unmap(mapped, ranges);
+}
+
+/* Ranges are given back through the attachment that was mapped. */
+static void maps_unmap_swapped(struct kunit *test)
+{
+	static const struct range other_page[] = { PAGES(8, 8) };
+	struct fake_buf *buf = fake_export_page(test);
+	struct fake_buf *other = fake_export(test, PAGE_SIZE, other_page, 1);
+	struct dma_buf_attachment *a = fake_attach_imp(test, buf, NULL);
+	struct dma_buf_attachment *b = fake_attach_imp(test, other, NULL);
+	struct dma_buf_ranges *ra = imp_map(a), *rb = imp_map(b);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ra);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rb);
+	kunit_warning_suppress(test) {
+		imp_unmap(a, rb);
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 1);
+		imp_unmap(b, ra);
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 2);
+	}
+	KUNIT_EXPECT_EQ(test, buf->users, 1);
+	KUNIT_EXPECT_EQ(test, other->users, 1);
+	KUNIT_EXPECT_EQ(test, a->maps, 1);
+	KUNIT_EXPECT_EQ(test, b->maps, 1);
+
+	KUNIT_EXPECT_TRUE(test, ranges_are(ra, one_page, 1));
+	KUNIT_EXPECT_TRUE(test, ranges_are(rb, other_page, 1));
+	imp_unmap(a, ra);
+	imp_unmap(b, rb);
 }
 
 static void maps_sg_unmap_on_interconnect(struct kunit *test)
@@ -1769,7 +1919,7 @@ static void revoke_refuses_map(struct kunit *test)
 	fake_revoke(buf, true);
 	expect_map_fails(test, attach, -ENODEV);
 	expect_map_fails(test, attach, -ENODEV);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 	KUNIT_EXPECT_EQ(test, buf->unmaps, 1);
 
 	/* One can attach to it, but not map. */
@@ -1794,13 +1944,13 @@ static void revoke_unmap_at_once(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, imp.ranges);
 	KUNIT_EXPECT_EQ(test, buf->users, 0);
 	KUNIT_EXPECT_EQ(test, buf->unmaps, 1);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 }
 
 /* The ranges are worth nothing any more, but reading them does no harm. */
 static void revoke_unmap_later(struct kunit *test)
 {
-	const unsigned int nr = 300;
+	const unsigned int nr = RUN + 1;
 	struct range *pieces = alloc_pieces(test, nr);
 	struct dma_buf_attachment *attach;
 	struct dma_buf_ranges *ranges;
@@ -1817,13 +1967,13 @@ static void revoke_unmap_later(struct kunit *test)
 	fake_revoke(buf, true);
 	KUNIT_EXPECT_EQ(test, imp.invalidated, 1);
 	KUNIT_EXPECT_EQ(test, buf->users, 1);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 1);
+	KUNIT_EXPECT_EQ(test, attach->maps, 1);
 	KUNIT_EXPECT_TRUE(test, ranges_are(ranges, pieces, nr));
 	expect_map_fails(test, attach, -ENODEV);
 
 	imp_unmap(attach, ranges);
 	KUNIT_EXPECT_EQ(test, buf->users, 0);
-	KUNIT_EXPECT_EQ(test, attach->interconnect_maps, 0);
+	KUNIT_EXPECT_EQ(test, attach->maps, 0);
 }
 
 /* Twice in a row, before the first map, and when the buffer comes back. */
@@ -1878,7 +2028,7 @@ static void revoke_reaches_all(struct kunit *test)
 
 #define RACE_ROUNDS	2000
 #define RACE_IMPORTERS	4
-#define RACE_RANGES	70	/* more than one xarray node */
+#define RACE_RANGES	(RUN + 1)	/* two runs, so a lookup to read */
 
 struct race_importer {
 	struct dma_buf_attachment *attach;
@@ -2004,7 +2154,7 @@ static void race_revoke(struct kunit *test)
 		KUNIT_EXPECT_GT(test, r->maps, 0);
 		KUNIT_EXPECT_EQ(test, r->wrong, 0);
 		KUNIT_EXPECT_NULL(test, r->imp.ranges);
-		KUNIT_EXPECT_EQ(test, r->attach->interconnect_maps, 0);
+		KUNIT_EXPECT_EQ(test, r->attach->maps, 0);
 		KUNIT_EXPECT_EQ(test, r->imp.invalidated, 2 * rounds + 1);
 		maps += r->maps;
 	}
@@ -2037,10 +2187,6 @@ static void debugfs_shows_interconnect(struct kunit *test)
 	struct dma_buf_attachment *attach;
 	struct dma_buf_ranges *ranges;
 
-	/* The function is core's own: a module cannot call it. */
-	if (IS_MODULE(CONFIG_DMABUF_KUNIT_TEST))
-		kunit_skip(test, "not as a module");
-
 	attach = fake_attach_imp(test, buf, NULL);
 	expect_shows(test, attach, " [interconnect plain maps=0]");
 	ranges = imp_map(attach);
@@ -2069,6 +2215,8 @@ static int interconnect_test_init(struct kunit *test)
 static struct kunit_case interconnect_cases[] = {
 	KUNIT_CASE_PARAM(negotiate, negotiate_gen_params),
 	KUNIT_CASE(negotiate_null_lists),
+	KUNIT_CASE_PARAM(negotiate_broken_offer, broken_gen_params),
+	KUNIT_CASE(negotiate_broken_list),
 	KUNIT_CASE(negotiate_exporter_without_callback),
 	KUNIT_CASE(negotiate_importer_not_revocable),
 	KUNIT_CASE(negotiate_not_in_other_attach_calls),
@@ -2091,11 +2239,12 @@ static struct kunit_case interconnect_cases[] = {
 	KUNIT_CASE(pieces_error_ignored),
 	KUNIT_CASE_PARAM(lists_checked, list_gen_params),
 	KUNIT_CASE_PARAM(exporter_fails, exporter_fails_gen_params),
-	KUNIT_CASE(maps_leave_no_memory),
+	KUNIT_CASE_SLOW(maps_leave_no_memory),
 	KUNIT_CASE(allocation_fails),
 	KUNIT_CASE(maps_several),
 	KUNIT_CASE(maps_left_at_detach),
 	KUNIT_CASE(maps_unmap_without_map),
+	KUNIT_CASE(maps_unmap_swapped),
 	KUNIT_CASE(maps_sg_unmap_on_interconnect),
 	KUNIT_CASE(revoke_refuses_map),
 	KUNIT_CASE(revoke_unmap_at_once),
@@ -2116,3 +2265,4 @@ static struct kunit_suite interconnect_suite = {
 kunit_test_suite(interconnect_suite);
 
 MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

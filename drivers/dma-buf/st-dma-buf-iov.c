@@ -10,6 +10,7 @@
  * each, and a function without SR-IOV.
  */
 
+#include <kunit/device.h>
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -233,11 +234,10 @@ static void fake_detach_action(void *data)
 	dma_buf_detach(attach->dmabuf, attach);
 }
 
-/* @pdev attaches, and offers IOV for @nr BARs. */
+/* @dev attaches, and offers IOV for @nr BARs. */
 static struct dma_buf_attachment *
 fake_attach_bars(struct kunit *test, struct fake_vf_buf *buf,
-		 struct pci_dev *pdev, const unsigned int *bars,
-		 unsigned int nr)
+		 struct device *dev, const unsigned int *bars, unsigned int nr)
 {
 	const struct dma_buf_interconnect_offer *list[2];
 	struct dma_buf_iov_offer offers[2];
@@ -247,12 +247,11 @@ fake_attach_bars(struct kunit *test, struct fake_vf_buf *buf,
 	KUNIT_ASSERT_LE(test, nr, ARRAY_SIZE(offers));
 	for (i = 0; i < nr; i++) {
 		KUNIT_ASSERT_EQ(test, 0,
-				dma_buf_iov_offer_import(&offers[i], pdev,
-							 bars[i]));
+				dma_buf_iov_offer_import(&offers[i], bars[i]));
 		list[i] = &offers[i].base;
 	}
 
-	attach = dma_buf_attach_interconnect(buf->dmabuf, &pdev->dev,
+	attach = dma_buf_attach_interconnect(buf->dmabuf, dev,
 					     &fake_importer_ops, NULL, list, nr);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
 	KUNIT_ASSERT_EQ(test, 0,
@@ -266,7 +265,7 @@ fake_attach(struct kunit *test, struct fake_vf_buf *buf, struct pci_dev *pdev)
 {
 	static const unsigned int bar = MEM_BAR;
 
-	return fake_attach_bars(test, buf, pdev, &bar, 1);
+	return fake_attach_bars(test, buf, &pdev->dev, &bar, 1);
 }
 
 static struct dma_buf_ranges *imp_map(struct dma_buf_attachment *attach)
@@ -352,22 +351,20 @@ static void offer_export(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, pdev_refs(t->pdev[i]), 1);
 }
 
-/* An importer's offer lives for the attach call, and needs no reference. */
+/* An importer's offer names a BAR. Whose it is, is who attaches. */
 static void offer_import(struct kunit *test)
 {
-	struct iov_test *t = test->priv;
 	struct dma_buf_iov_offer offer;
 
 	memset(&offer, POISON_FREE, sizeof(offer));
 	KUNIT_ASSERT_EQ(test, 0,
-			dma_buf_iov_offer_import(&offer, t->pdev[PF], MEM_BAR));
+			dma_buf_iov_offer_import(&offer, MEM_BAR));
 	KUNIT_EXPECT_PTR_EQ(test, offer.base.type, &dma_buf_interconnect_iov);
 	KUNIT_EXPECT_NULL(test, offer.base.ops);
-	KUNIT_EXPECT_PTR_EQ(test, offer.pf, t->pdev[PF]);
+	KUNIT_EXPECT_NULL(test, offer.pf);
 	KUNIT_EXPECT_NULL(test, offer.vf);
 	KUNIT_EXPECT_EQ(test, offer.bar, MEM_BAR);
 	KUNIT_EXPECT_EQ(test, offer.size, 0);
-	KUNIT_EXPECT_EQ(test, pdev_refs(t->pdev[PF]), 1);
 }
 
 /*
@@ -405,6 +402,9 @@ static void match_rule(struct kunit *test)
 	const struct match_param *param = test->param_value;
 	const struct dma_buf_interconnect *type = &dma_buf_interconnect_iov;
 	struct iov_test *t = test->priv;
+	const struct dma_buf_attachment attach = {
+		.dev = &t->pdev[param->importer]->dev,
+	};
 	struct dma_buf_iov_offer *exp;
 	struct dma_buf_iov_offer imp;
 	const char *why = NULL;
@@ -419,10 +419,9 @@ static void match_rule(struct kunit *test)
 			kunit_add_action_or_reset(test, fake_vf_offer_release,
 						  exp));
 	KUNIT_ASSERT_EQ(test, 0,
-			dma_buf_iov_offer_import(&imp, t->pdev[param->importer],
-						 param->bar));
+			dma_buf_iov_offer_import(&imp, param->bar));
 
-	matched = type->match(&exp->base, &imp.base, &why);
+	matched = type->match(&attach, &exp->base, &imp.base, &why);
 	KUNIT_EXPECT_EQ(test, matched, !param->why);
 	if (param->why)
 		KUNIT_EXPECT_STREQ(test, why, param->why);
@@ -440,7 +439,7 @@ static void match_attach(struct kunit *test)
 	struct fake_vf_buf *buf;
 
 	buf = fake_vf_export(test, t->pdev[param->exporter], 0, PAGE_SIZE);
-	attach = fake_attach_bars(test, buf, t->pdev[param->importer],
+	attach = fake_attach_bars(test, buf, &t->pdev[param->importer]->dev,
 				  &param->bar, 1);
 	if (!param->why) {
 		KUNIT_EXPECT_PTR_EQ(test, attach->interconnect,
@@ -463,10 +462,24 @@ static void match_several_bars(struct kunit *test)
 						 PAGE_SIZE);
 	struct dma_buf_attachment *attach;
 
-	attach = fake_attach_bars(test, buf, t->pdev[PF], bars, 2);
+	attach = fake_attach_bars(test, buf, &t->pdev[PF]->dev, bars, 2);
 	KUNIT_ASSERT_PTR_EQ(test, attach->interconnect, &buf->offer.base);
 	KUNIT_EXPECT_EQ(test, to_dma_buf_iov_offer(attach->interconnect)->bar,
 			MEM_BAR);
+}
+
+/* A device that is not of PCI is no PF. */
+static void match_not_pci(struct kunit *test)
+{
+	static const unsigned int bar = MEM_BAR;
+	struct iov_test *t = test->priv;
+	struct fake_vf_buf *buf = fake_vf_export(test, t->pdev[VF1], 0,
+						 PAGE_SIZE);
+	struct device *dev = kunit_device_register(test, "no-pci");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	KUNIT_EXPECT_NULL(test, fake_attach_bars(test, buf, dev, &bar,
+						 1)->interconnect);
 }
 
 /*
@@ -567,10 +580,10 @@ static void map_stays_inside_bar(struct kunit *test)
 }
 
 /*
- * Lifetime: SR-IOV is disabled, or the PF's driver goes, while the buffer lives.
+ * Lifetime: the VF, or its PF as well, is taken off the bus while the buffer lives.
  */
 
-static void lifetime_of_functions(struct kunit *test)
+static void lifetime_of_vf(struct kunit *test)
 {
 	const struct dma_buf_iov_offer *iov;
 	struct iov_test *t = test->priv;
@@ -602,7 +615,37 @@ static void lifetime_of_functions(struct kunit *test)
 	kunit_release_action(test, fake_vf_buf_put, buf);
 	/* With the buffer went the VF, and the reference to the PF. */
 	KUNIT_EXPECT_EQ(test, pdev_refs(t->pdev[PF]), 1);
-	t->pdev[VF1] = NULL;
+}
+
+/* The PF goes as well: the offer is what is left of both. */
+static void lifetime_of_pf(struct kunit *test)
+{
+	const struct dma_buf_iov_offer *iov;
+	struct iov_test *t = test->priv;
+	struct dma_buf_attachment *attach;
+	struct dma_buf_ranges *ranges;
+	struct fake_vf_buf *buf;
+	struct pci_dev *pf;
+
+	buf = fake_vf_export(test, t->pdev[VF1], 0, PAGE_SIZE);
+	attach = fake_attach(test, buf, t->pdev[PF]);
+	kunit_release_action(test, fake_pdev_put, t->pdev[VF1]);
+	kunit_release_action(test, fake_pdev_put, t->pdev[VF2]);
+	kunit_release_action(test, fake_pdev_put, t->pdev[PF]);
+
+	iov = to_dma_buf_iov_offer(attach->interconnect);
+	KUNIT_ASSERT_NOT_NULL(test, iov);
+	KUNIT_EXPECT_PTR_EQ(test, iov->pf, t->pdev[PF]);
+	KUNIT_EXPECT_EQ(test, pdev_refs(iov->pf), 1);
+	KUNIT_EXPECT_EQ(test, pdev_refs(iov->vf), 1);
+	KUNIT_EXPECT_STREQ(test, pci_name(iov->pf), functions[PF].name);
+	ranges = imp_map(attach);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
+	imp_unmap(attach, ranges);
+
+	/* What comes back at the same place is another device. */
+	pf = fake_pdev(test, functions[PF].name, NULL);
+	KUNIT_EXPECT_NULL(test, fake_attach(test, buf, pf)->interconnect);
 }
 
 /* debugfs names both ends and the BAR. */
@@ -643,10 +686,12 @@ static struct kunit_case iov_cases[] = {
 	KUNIT_CASE_PARAM(match_rule, match_gen_params),
 	KUNIT_CASE_PARAM(match_attach, match_gen_params),
 	KUNIT_CASE(match_several_bars),
+	KUNIT_CASE(match_not_pci),
 	KUNIT_CASE(map_tells_vf_bar_and_bytes),
 	KUNIT_CASE(map_other_type_is_no_iov),
 	KUNIT_CASE_PARAM(map_stays_inside_bar, limit_gen_params),
-	KUNIT_CASE(lifetime_of_functions),
+	KUNIT_CASE(lifetime_of_vf),
+	KUNIT_CASE(lifetime_of_pf),
 	KUNIT_CASE(show_names_functions),
 	{}
 };

@@ -28,6 +28,9 @@ static int fake_mmio_map(struct dma_buf_attachment *attach,
 {
 	struct fake_mmio *mmio = attach->dmabuf->priv;
 
+	if (WARN_ON(attach->interconnect != &mmio->offer))
+		return -EINVAL;
+
 	return dma_buf_ranges_add(ranges, mmio->pieces,
 				  ARRAY_SIZE(mmio->pieces));
 }
@@ -149,6 +152,29 @@ static void forged_offer(struct kunit *test)
 			  fake_attach(test, mmio, &mmio->offer)->interconnect);
 }
 
+/*
+ * The exporter's operations can be called without an agreement, by who looks them
+ * up in its offers. That does not get the addresses.
+ */
+static void map_without_agreement(struct kunit *test)
+{
+	struct fake_mmio *mmio = fake_mmio_export(test, SZ_1G, SZ_2G);
+	const struct dma_buf_interconnect_offer forged = {
+		.type = mmio->offer.type,
+	};
+	struct dma_buf_attachment *attach = fake_attach(test, mmio, &forged);
+	struct dma_buf_ranges ranges = {};
+
+	dma_resv_lock(mmio->dmabuf->resv, NULL);
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				mmio->offer.ops->map(attach, &ranges));
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 1);
+	}
+	dma_resv_unlock(mmio->dmabuf->resv);
+	KUNIT_EXPECT_EQ(test, ranges.nr, 0);
+}
+
 /* The importer's offer is for iommufd, and for those who need no symbol. */
 #if IS_BUILTIN(CONFIG_DMABUF_KUNIT_TEST)
 static struct dma_buf_ranges *map(struct dma_buf_attachment *attach)
@@ -236,6 +262,7 @@ static int phys_test_init(struct kunit *test)
 
 static struct kunit_case phys_cases[] = {
 	KUNIT_CASE(forged_offer),
+	KUNIT_CASE(map_without_agreement),
 #if IS_BUILTIN(CONFIG_DMABUF_KUNIT_TEST)
 	KUNIT_CASE(real_offer),
 	KUNIT_CASE(merged),

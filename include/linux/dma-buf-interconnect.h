@@ -11,7 +11,8 @@
 
 #include <linux/range.h>
 #include <linux/types.h>
-#include <linux/xarray.h>
+
+#include <asm/page.h>
 
 struct device;
 struct dma_buf;
@@ -45,11 +46,11 @@ struct dma_buf_interconnect {
 	 * @match: [optional]
 	 *
 	 * Decides whether the two ends are really joined by this interconnect.
-	 * The first argument is the exporter's offer, the second the importer's,
-	 * which is valid during the call only; both are of this type. For two
-	 * ends that do not match, the callback puts a constant string into the
-	 * third, which tells a person who reads the trace why. Without this
-	 * callback, two ends that offer the type always match.
+	 * Both offers are of this type; the importer's is valid during the call
+	 * only. Which device attaches is in &dma_buf_attachment.dev. For two
+	 * ends that do not match, the callback points @why at a constant string
+	 * that tells the reader of a trace the reason. Without this callback,
+	 * two ends that offer the type always match.
 	 *
 	 * Context: process context, may sleep. The reservation lock is not
 	 * held, so this must not look at anything that the lock protects.
@@ -57,7 +58,8 @@ struct dma_buf_interconnect {
 	 * Returns: true if the importer can use this interconnect to reach the
 	 * exporter's memory.
 	 */
-	bool (*match)(const struct dma_buf_interconnect_offer *exp,
+	bool (*match)(const struct dma_buf_attachment *attach,
+		      const struct dma_buf_interconnect_offer *exp,
 		      const struct dma_buf_interconnect_offer *imp,
 		      const char **why);
 
@@ -106,8 +108,13 @@ struct dma_buf_interconnect_ops {
 	 * which somebody may take the reservation lock.
 	 *
 	 * Returns: 0, or a negative errno, and then @unmap is not called:
-	 * -ENODEV when the buffer is revoked, whatever dma_buf_ranges_add()
-	 * returned, or the exporter's own.
+	 *
+	 * * -ENODEV: the buffer is revoked, and may become usable again.
+	 * * -EXDEV: the buffer has moved to where this interconnect does not
+	 *   reach.
+	 * * What dma_buf_ranges_add() returned.
+	 * * The exporter's own, but not -EOPNOTSUPP, by which core says that no
+	 *   interconnect was agreed.
 	 */
 	int (*map)(struct dma_buf_attachment *attach,
 		   struct dma_buf_ranges *ranges);
@@ -141,7 +148,7 @@ struct dma_buf_interconnect_offer {
 	const struct dma_buf_interconnect_ops *ops;
 };
 
-/* An entry of the xarray is a page full of ranges; the last one may be shorter. */
+/* Ranges are kept in pages full of them; the last one may be shorter. */
 #define DMA_BUF_RANGES_PER_RUN	((unsigned int)(PAGE_SIZE / sizeof(struct range)))
 
 /**
@@ -153,53 +160,24 @@ struct dma_buf_interconnect_offer {
  * repeat. Every range is page aligned, and together they are as long as the
  * buffer.
  *
- * Read them with dma_buf_for_each_range(). They do not change, and stay readable
- * until dma_buf_unmap_interconnect(), even if the exporter revokes the buffer in
- * the meantime.
+ * Read them with dma_buf_for_each_range() or dma_buf_ranges_load(). They do not
+ * change, and stay readable until dma_buf_unmap_interconnect(), even if the
+ * exporter revokes the buffer in the meantime.
  */
 struct dma_buf_ranges {
-	/** @xa: The ranges, in arrays of DMA_BUF_RANGES_PER_RUN struct range. */
-	struct xarray xa;
-
 	/** @size: Bytes in all ranges together: the size of the dma-buf. */
 	u64 size;
 
 	/** @nr: Number of ranges, at least one. */
 	unsigned int nr;
-
-	/* private: used by core while the exporter adds ranges */
-	u16 room;
-	bool merge;
-	u64 limit;
-	struct range *end;
-	struct range first;
 };
 
-/**
- * dma_buf_ranges_load - find a range by its index
- * @ranges: what dma_buf_map_interconnect() returned
- * @index: which range, in buffer order
- *
- * Context: any, as long as @ranges stays mapped.
- *
- * Returns: the range, valid until @ranges is unmapped, or NULL if @index is not
- * less than @ranges->nr.
- */
-static inline const struct range *
-dma_buf_ranges_load(struct dma_buf_ranges *ranges, unsigned long index)
-{
-	const struct range *run;
-
-	if (index >= ranges->nr)
-		return NULL;
-
-	run = xa_load(&ranges->xa, index / DMA_BUF_RANGES_PER_RUN);
-	return run + index % DMA_BUF_RANGES_PER_RUN;
-}
+const struct range *dma_buf_ranges_load(const struct dma_buf_ranges *ranges,
+					unsigned long index);
 
 /* Where dma_buf_for_each_range() is: at the range before number @next. */
 struct dma_buf_ranges_iter {
-	struct dma_buf_ranges *of;
+	const struct dma_buf_ranges *of;
 	unsigned long next;
 	const struct range *range;
 };
@@ -245,5 +223,11 @@ void dma_buf_unmap_interconnect(struct dma_buf_attachment *attach,
 
 int dma_buf_ranges_add(struct dma_buf_ranges *ranges,
 		       const struct range *pieces, unsigned int nr);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct dma_buf_ranges *dma_buf_ranges_kunit_alloc(const struct range *pieces,
+						  unsigned int nr);
+void dma_buf_ranges_kunit_free(struct dma_buf_ranges *ranges);
+#endif
 
 #endif /* __DMA_BUF_INTERCONNECT_H__ */

@@ -25,10 +25,8 @@ struct dma_buf_iov_offer {
 	struct dma_buf_interconnect_offer base;
 
 	/**
-	 * @pf:
-	 *
-	 * The physical function: in an exporter's offer the one that @vf
-	 * belongs to, in an importer's the importer itself.
+	 * @pf: The physical function that @vf belongs to; NULL in an importer's
+	 * offer.
 	 */
 	struct pci_dev *pf;
 
@@ -60,8 +58,7 @@ int dma_buf_iov_offer_export(struct dma_buf_iov_offer *offer,
 			     struct pci_dev *vf, unsigned int bar,
 			     const struct dma_buf_interconnect_ops *ops);
 void dma_buf_iov_offer_release(struct dma_buf_iov_offer *offer);
-int dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer,
-			     struct pci_dev *pf, unsigned int bar);
+int dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer, unsigned int bar);
 
 /**
  * to_dma_buf_iov_offer - the IOV offer behind what was negotiated
@@ -94,8 +91,7 @@ static inline void dma_buf_iov_offer_release(struct dma_buf_iov_offer *offer)
 }
 
 static inline int
-dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer, struct pci_dev *pf,
-			 unsigned int bar)
+dma_buf_iov_offer_import(struct dma_buf_iov_offer *offer, unsigned int bar)
 {
 	return -EOPNOTSUPP;
 }

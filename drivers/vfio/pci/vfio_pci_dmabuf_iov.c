@@ -22,6 +22,10 @@ static int vfio_pci_dma_buf_map_iov(struct dma_buf_attachment *attachment,
 
 	dma_resv_assert_held(priv->dmabuf->resv);
 
+	/* Offsets into the BAR are for IOV only. */
+	if (WARN_ON_ONCE(attachment->interconnect != &priv->iov.base))
+		return -EINVAL;
+
 	if (priv->revoked)
 		return -ENODEV;
 

@@ -39,6 +39,10 @@ static int vfio_pci_dma_buf_map_phys(struct dma_buf_attachment *attachment,
 
 	dma_resv_assert_held(priv->dmabuf->resv);
 
+	/* Only who agreed on phys may learn where the BAR is. */
+	if (WARN_ON(attachment->interconnect != &priv->phys))
+		return -EINVAL;
+
 	if (priv->revoked)
 		return -ENODEV;
 

@@ -20,7 +20,7 @@ TRACE_EVENT(dma_buf_interconnect_match,
 	TP_STRUCT__entry(
 		__string(exp_name, attach->dmabuf->exp_name)
 		__string(dev_name, dev_name(attach->dev))
-		__string(type, type->name)
+		__string(type, type ? type->name : "none")
 		__string(verdict, verdict)
 		__field(const struct dma_buf_attachment *, attach)
 		__field(u64, ino)
@@ -40,7 +40,7 @@ TRACE_EVENT(dma_buf_interconnect_match,
 		  __get_str(dev_name), __get_str(type), __get_str(verdict))
 );
 
-/* What the exporter made of an attachment, knowing what was agreed. */
+/* An importer with offers is attached, or @ret is the reason why it is not. */
 TRACE_EVENT(dma_buf_interconnect_attach,
 
 	TP_PROTO(const struct dma_buf_attachment *attach, int ret),
@@ -81,7 +81,8 @@ DECLARE_EVENT_CLASS(dma_buf_interconnect_mapping,
 	TP_STRUCT__entry(
 		__string(exp_name, attach->dmabuf->exp_name)
 		__string(dev_name, dev_name(attach->dev))
-		__string(type, attach->interconnect->type->name)
+		__string(type, attach->interconnect ?
+			       attach->interconnect->type->name : "none")
 		__field(const struct dma_buf_attachment *, attach)
 		__field(u64, ino)
 		__field(u64, bytes)
@@ -96,9 +97,9 @@ DECLARE_EVENT_CLASS(dma_buf_interconnect_mapping,
 		__assign_str(type);
 		__entry->attach = attach;
 		__entry->ino = file_inode(attach->dmabuf->file)->i_ino;
-		__entry->bytes = ranges->size;
+		__entry->bytes = ranges ? ranges->size : 0;
 		__entry->size = attach->dmabuf->size;
-		__entry->nr = ranges->nr;
+		__entry->nr = ranges ? ranges->nr : 0;
 		__entry->ret = ret;
 	),
 
@@ -108,7 +109,10 @@ DECLARE_EVENT_CLASS(dma_buf_interconnect_mapping,
 		  __entry->bytes, __entry->size, __entry->ret)
 );
 
-/* A map, also one that failed: then @ranges is as far as the exporter came. */
+/*
+ * A map, also one that failed: then @ranges is as far as the exporter came, or
+ * NULL if it was not asked.
+ */
 DEFINE_EVENT(dma_buf_interconnect_mapping, dma_buf_interconnect_map,
 
 	TP_PROTO(const struct dma_buf_attachment *attach,
@@ -128,10 +132,10 @@ DEFINE_EVENT(dma_buf_interconnect_mapping, dma_buf_interconnect_unmap,
 /* A range that core refuses; the map event that follows says whose it was. */
 TRACE_EVENT(dma_buf_interconnect_bad_range,
 
-	TP_PROTO(const struct dma_buf_ranges *ranges, const struct range *range,
+	TP_PROTO(const struct range *range, unsigned int index, u64 limit,
 		 const char *why),
 
-	TP_ARGS(ranges, range, why),
+	TP_ARGS(range, index, limit, why),
 
 	TP_STRUCT__entry(
 		__string(why, why)
@@ -145,8 +149,8 @@ TRACE_EVENT(dma_buf_interconnect_bad_range,
 		__assign_str(why);
 		__entry->start = range->start;
 		__entry->end = range->end;
-		__entry->limit = ranges->limit;
-		__entry->index = ranges->nr;
+		__entry->limit = limit;
+		__entry->index = index;
 	),
 
 	TP_printk("index=%u start=0x%llx end=0x%llx limit=0x%llx why=\"%s\"",

@@ -34,7 +34,7 @@ TRACE_EVENT(iommufd_import_dmabuf,
 		__entry->ret = ret;
 	),
 
-	TP_printk("exp_name=%s ino=%llu size=%zu start=%lu length=%lu ret=%d",
+	TP_printk("exp_name=%s ino=%llu size=0x%zx start=0x%lx length=0x%lx ret=%d",
 		  __get_str(exp_name), __entry->ino, __entry->size,
 		  __entry->start, __entry->length, __entry->ret)
 );

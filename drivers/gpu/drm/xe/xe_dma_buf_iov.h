@@ -17,25 +17,25 @@ struct xe_bo;
 struct xe_device;
 
 #ifdef CONFIG_PCI_IOV
-bool xe_dma_buf_iov_possible(struct xe_device *xe);
+int xe_dma_buf_iov_evict_all(struct xe_device *xe);
 int xe_dma_buf_iov_offer(struct xe_device *xe, const struct dma_buf *dma_buf,
 			 struct dma_buf_iov_offer *offer);
-int xe_dma_buf_iov_init(struct xe_bo *bo,
-			const struct dma_buf_attachment *attach);
+int xe_dma_buf_iov_init(struct xe_bo *bo, struct dma_buf_attachment *attach);
 void xe_dma_buf_iov_fini(struct xe_bo *bo);
 
 int xe_dma_buf_iov_map(struct xe_bo *bo);
 void xe_dma_buf_iov_unmap(struct xe_bo *bo);
-const struct drm_pagemap_addr *xe_dma_buf_iov_addr(const struct xe_bo *bo);
+bool xe_dma_buf_iov_mapped(const struct xe_bo *bo);
+const struct drm_pagemap_addr *xe_dma_buf_iov_addr(const struct xe_bo *bo,
+						   u64 *offset);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-struct pci_dev *xe_dma_buf_iov_pf(struct xe_device *xe);
-unsigned int xe_dma_buf_iov_vfid(struct pci_dev *vf);
+int xe_dma_buf_iov_vf_index(struct pci_dev *vf);
 #endif
 #else
-static inline bool xe_dma_buf_iov_possible(struct xe_device *xe)
+static inline int xe_dma_buf_iov_evict_all(struct xe_device *xe)
 {
-	return false;
+	return 0;
 }
 
 static inline int xe_dma_buf_iov_offer(struct xe_device *xe,
@@ -46,7 +46,7 @@ static inline int xe_dma_buf_iov_offer(struct xe_device *xe,
 }
 
 static inline int xe_dma_buf_iov_init(struct xe_bo *bo,
-				      const struct dma_buf_attachment *attach)
+				      struct dma_buf_attachment *attach)
 {
 	return 0;
 }
@@ -64,8 +64,13 @@ static inline void xe_dma_buf_iov_unmap(struct xe_bo *bo)
 {
 }
 
+static inline bool xe_dma_buf_iov_mapped(const struct xe_bo *bo)
+{
+	return false;
+}
+
 static inline const struct drm_pagemap_addr *
-xe_dma_buf_iov_addr(const struct xe_bo *bo)
+xe_dma_buf_iov_addr(const struct xe_bo *bo, u64 *offset)
 {
 	return NULL;
 }

@@ -105,7 +105,8 @@ static void vram_release_later(struct kref *ref)
 	struct xe_device *xe = vram->xe;
 
 	llist_add(&vram->released, &xe->sriov.pf.vram.released);
-	queue_work(xe->sriov.wq, &xe->sriov.pf.vram.work);
+	/* Not on xe->sriov.wq: TTM may unmap what is left when that is gone. */
+	queue_work(system_dfl_wq, &xe->sriov.pf.vram.work);
 }
 
 static void vram_work(struct work_struct *work)
@@ -139,6 +140,8 @@ int xe_sriov_pf_vram_init(struct xe_device *xe)
 
 	init_llist_head(&xe->sriov.pf.vram.released);
 	INIT_WORK(&xe->sriov.pf.vram.work, vram_work);
+	spin_lock_init(&xe->sriov.pf.vram.lock);
+	INIT_LIST_HEAD(&xe->sriov.pf.vram.imports);
 
 	return drmm_add_action_or_reset(&xe->drm, fini_vram, xe);
 }

@@ -219,7 +219,9 @@ int xe_vf_vram_translate(const struct xe_vf_vram *vram,
 	if (err)
 		return err;
 
-	walk.addrs = kvmalloc_objs(*walk.addrs, walk.nr, GFP_KERNEL_ACCOUNT);
+	/* A guest can choose how many these are. */
+	walk.addrs = kvmalloc_objs(*walk.addrs, walk.nr, GFP_KERNEL_ACCOUNT |
+				   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	if (!walk.addrs)
 		return -ENOMEM;
 

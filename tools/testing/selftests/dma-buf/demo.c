@@ -19,7 +19,7 @@
 #include "iov_importer.h"
 #include "iov_vfio.h"
 
-#define PAGE		4096
+#define PAGE		sysconf(_SC_PAGESIZE)
 #define TRACE		"/sys/kernel/tracing/instances/iov_demo"
 
 struct demo {
@@ -27,6 +27,12 @@ struct demo {
 	struct iov_vfio dev;
 	int dmabuf;
 	int imp;
+	/* The VF's memory that the PF has, too, if that is known of the device. */
+	struct iov_shared shared;
+	bool has_shared;
+	__u64 offset;	/* of the page that is shared in the VF's BAR */
+	__u64 at;	/* of a word in the page */
+	unsigned int vf_bar;
 	void *bar;
 	size_t bar_size;
 	bool tracing;
@@ -163,11 +169,20 @@ static void export_buffer(struct demo *demo)
 		skip("the PF has no VF for vfio-pci");
 	expect_ret(0, ret, "get a VF and bind it to vfio-pci");
 
-	demo->dmabuf = iov_vfio_export_one(&demo->dev, 0, 0, PAGE);
+	demo->vf_bar = demo->dev.bar;
+	demo->has_shared = !iov_shared_find(&demo->dev, &demo->shared);
+	if (demo->has_shared) {
+		demo->vf_bar = demo->shared.window.vf_bar;
+		demo->at = iov_shared_word(&demo->shared) % PAGE;
+		demo->offset = iov_shared_word(&demo->shared) - demo->at;
+	}
+
+	demo->dmabuf = iov_vfio_export_one(&demo->dev, demo->vf_bar,
+					   demo->offset, PAGE);
 	expect(demo->dmabuf >= 0, "export a dma-buf: %s",
 	       strerror(-demo->dmabuf));
-	say("VF %s (vfio-pci) exports 4 KiB of its BAR 0 as a dma-buf",
-	    demo->dev.bdf);
+	say("VF %s (vfio-pci) exports %lu KiB of its BAR %u as a dma-buf",
+	    demo->dev.bdf, PAGE / 1024, demo->vf_bar);
 }
 
 static void import_buffer(struct demo *demo)
@@ -175,8 +190,8 @@ static void import_buffer(struct demo *demo)
 	struct dma_buf_iov_test_attach attach;
 	struct dma_buf_iov_test_range range;
 
-	expect_ret(0, importer_attach_iov(demo->imp, demo->dmabuf, demo->pf, 0,
-					  0, &attach),
+	expect_ret(0, importer_attach_iov(demo->imp, demo->dmabuf, demo->pf,
+					  demo->vf_bar, 0, &attach),
 		   "attach the PF");
 	expect(!strcmp(attach.type, "iov"),
 	       "attach the PF: no interconnect was agreed");
@@ -193,19 +208,19 @@ static void import_buffer(struct demo *demo)
 /* One word through the VF's BAR, and back through the PF's window. */
 static void share(struct demo *demo, __u32 to_pf, __u32 to_vf)
 {
-	void *mailbox = demo->bar + IGB_MAILBOX;
+	void *memory = demo->bar + demo->offset + demo->at;
 	__u32 seen = 0;
 
-	iov_write32(mailbox, to_pf);
-	expect_ret(0, importer_read(demo->imp, IGB_MAILBOX, &seen, 4),
+	iov_write32(memory, to_pf);
+	expect_ret(0, importer_read(demo->imp, demo->at, &seen, 4),
 		   "read through the PF's window");
 	say("VF writes 0x%08x to its BAR -> PF reads 0x%08x in its own memory",
 	    to_pf, seen);
 	expect(seen == to_pf, "what the VF wrote is not what the PF read");
 
-	expect_ret(0, importer_write(demo->imp, IGB_MAILBOX, &to_vf, 4),
+	expect_ret(0, importer_write(demo->imp, demo->at, &to_vf, 4),
 		   "write through the PF's window");
-	seen = iov_read32(mailbox);
+	seen = iov_read32(memory);
 	say("PF writes 0x%08x to its own memory -> VF reads 0x%08x in its BAR",
 	    to_vf, seen);
 	expect(seen == to_vf, "what the PF wrote is not what the VF read");
@@ -219,14 +234,15 @@ static void share_data(struct demo *demo, __u32 to_pf, __u32 to_vf)
 
 static void prepare_data(struct demo *demo)
 {
-	if (!iov_is_82576(demo->dev.bdf)) {
-		say("(not an 82576: which memory its functions share is not known here)");
+	if (!demo->has_shared) {
+		say("(" IOV_NO_SHARED ")");
 		return;
 	}
 
-	demo->bar = iov_vfio_mmap(&demo->dev, 0, &demo->bar_size);
+	demo->bar = iov_vfio_mmap(&demo->dev, demo->vf_bar, &demo->bar_size);
 	expect(demo->bar, "mmap the VF's BAR");
-	expect_ret(0, importer_window_igb(demo->imp), "set the PF's window");
+	expect_ret(0, importer_window(demo->imp, &demo->shared.window),
+		   "set the PF's window");
 }
 
 static void reset_vf(struct demo *demo)
@@ -236,14 +252,15 @@ static void reset_vf(struct demo *demo)
 
 	expect_ret(0, iov_vfio_reset(&demo->dev), "VFIO_DEVICE_RESET");
 	state = get_state(demo);
-	say("VFIO_DEVICE_RESET of the VF: importer told and let go, %.0f ms",
+	say("VFIO_DEVICE_RESET of the VF: importer notified, it unmapped, %.0f ms",
 	    now_ms() - start);
 	expect(state.invalidations && state.unmapped == 1 && !state.mapped,
-	       "the importer was not told, or has not let go");
+	       "the importer was not notified, or has not unmapped");
 	trace_show(demo);
 
 	expect_ret(0, importer_map(demo->imp, NULL), "map after the reset");
 	say("mapped again after the reset");
+	trace_show(demo);
 }
 
 static void power_down(struct demo *demo)
@@ -252,18 +269,20 @@ static void power_down(struct demo *demo)
 
 	ret = iov_vfio_low_power(&demo->dev, true);
 	expect_ret(0, ret, "VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY");
-	say("VF goes to low power: importer told and let go");
-	expect(get_state(demo).unmapped == 2, "the importer has not let go");
+	say("VF goes to low power: importer notified, it unmapped");
+	expect(get_state(demo).unmapped == 2, "the importer has not unmapped");
 
 	ret = importer_map(demo->imp, NULL);
 	expect_ret(-ENODEV, ret, "map while the VF is in low power");
-	say("map while it is: %s", strerrorname_np(-ret));
+	say("mapping it meanwhile fails with %s, as it must",
+	    strerrorname_np(-ret));
 	trace_show(demo);
 
 	ret = iov_vfio_low_power(&demo->dev, false);
 	expect_ret(0, ret, "VFIO_DEVICE_FEATURE_LOW_POWER_EXIT");
 	expect_ret(0, importer_map(demo->imp, NULL), "map at full power");
 	say("VF at full power: mapped again");
+	trace_show(demo);
 }
 
 /* Who does not own the VF gets no interconnect, and can see why. */
@@ -280,7 +299,7 @@ static void stranger(struct demo *demo)
 	expect(imp >= 0, "open an importer");
 	importer_attach_init(&attach, demo->dmabuf, pf,
 			     DMA_BUF_IOV_TEST_ATTACH_P2P);
-	importer_attach_offer(&attach, DMA_BUF_IOV_TEST_OFFER_IOV, 0);
+	importer_attach_offer(&attach, DMA_BUF_IOV_TEST_OFFER_IOV, demo->vf_bar);
 	expect_ret(0, importer_attach(imp, &attach), "attach another PF");
 	say("another PF, %s, offers IOV, too: it gets %s", pf,
 	    *attach.type ? attach.type : "no interconnect");
@@ -293,13 +312,12 @@ static void end(struct demo *demo)
 {
 	int ret;
 
-	trace_show(demo);
 	if (demo->bar)
 		munmap(demo->bar, demo->bar_size);
 	expect_ret(0, iov_vfio_close(&demo->dev), "close the VF");
 	expect_ret(0, iov_sriov_set(demo->pf, 0), "disable SR-IOV");
-	say("VF closed and gone (sriov_numvfs = 0): importer told and let go");
-	expect(get_state(demo).unmapped == 3, "the importer has not let go");
+	say("VF closed and gone (sriov_numvfs = 0): importer notified, it unmapped");
+	expect(get_state(demo).unmapped == 3, "the importer has not unmapped");
 	trace_show(demo);
 	bufinfo_show(demo);
 

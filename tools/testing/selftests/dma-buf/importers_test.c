@@ -3,8 +3,8 @@
  * One dma-buf, three ways to import it at once, one revoke
  *
  * Of a VF's BAR, exported by vfio-pci: the PF imports it over IOV, iommufd by the
- * CPU's physical addresses, and another PF by an sg_table. Each has to let go for
- * the revoke to complete, and none may come back before it has ended.
+ * CPU's physical addresses, and another PF by an sg_table. Each has to unmap for
+ * the revoke to complete, and none can map again before it has ended.
  */
 #include "kselftest_harness.h"
 #include <linux/iommufd.h>
@@ -116,7 +116,7 @@ FIXTURE_SETUP(importers)
 	ASSERT_LE(0, self->sg);
 	ASSERT_EQ(0, attach_sg(self->sg, self->fd, pf2, variant->flags));
 	ASSERT_EQ(0, importer_attach_iov(self->t.imp, self->fd, self->t.pf,
-					 IOV_TEST_BAR, variant->flags, NULL));
+					 self->t.vf.bar, variant->flags, NULL));
 }
 
 FIXTURE_TEARDOWN(importers)
@@ -139,8 +139,8 @@ static void map_all(struct __test_metadata *_metadata,
 	EXPECT_EQ(self->size, sg.size);
 }
 
-static void expect_let_go(struct __test_metadata *_metadata, int imp,
-			  unsigned int nr)
+static void expect_unmapped(struct __test_metadata *_metadata, int imp,
+			    unsigned int nr)
 {
 	struct dma_buf_iov_test_state state;
 
@@ -150,22 +150,34 @@ static void expect_let_go(struct __test_metadata *_metadata, int imp,
 	EXPECT_EQ(1, state.attached);
 }
 
-/* All three have let go for the @nr-th time, and iommufd keeps the IOVA. */
+/* All three have unmapped for the @nr-th time, and iommufd keeps the IOVA. */
 static void expect_revoked(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(importers) * self, unsigned int nr)
 {
-	expect_let_go(_metadata, self->t.imp, nr);
-	expect_let_go(_metadata, self->sg, nr);
+	expect_unmapped(_metadata, self->t.imp, nr);
+	expect_unmapped(_metadata, self->sg, nr);
 	EXPECT_EQ(-EEXIST, ioas_map(self, true));
 	EXPECT_EQ(0, ioas_unmap(self));
 }
 
-/* While it lasts: all three have let go, and none comes back. */
+static void expect_mapped(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(importers) * self)
+{
+	struct dma_buf_iov_test_state state;
+
+	EXPECT_EQ(0, importer_state(self->t.imp, &state));
+	EXPECT_EQ(1, state.mapped);
+	EXPECT_EQ(0, importer_state(self->sg, &state));
+	EXPECT_EQ(1, state.mapped);
+	EXPECT_EQ(-EEXIST, ioas_map(self, true));
+}
+
+/* While it lasts: all three have unmapped, and none can map again. */
 static void expect_refused(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(importers) * self, unsigned int nr)
 {
-	expect_let_go(_metadata, self->t.imp, nr);
-	expect_let_go(_metadata, self->sg, nr);
+	expect_unmapped(_metadata, self->t.imp, nr);
+	expect_unmapped(_metadata, self->sg, nr);
 	EXPECT_EQ(-ENODEV, ioas_map(self, true));
 	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
 	EXPECT_EQ(-ENODEV, importer_map_sg(self->sg, NULL));
@@ -197,7 +209,7 @@ TEST_F_TIMEOUT(importers, reset, 60)
 	map_all(_metadata, self);
 }
 
-/* A VF has its memory back at once. */
+/* Memory enable does nothing on a VF, and a reset still revokes. */
 TEST_F(importers, memory)
 {
 	unsigned int i;
@@ -205,8 +217,10 @@ TEST_F(importers, memory)
 	for (i = 1; i <= 3; i++) {
 		map_all(_metadata, self);
 		ASSERT_EQ(0, iov_vfio_memory(&self->t.vf, false));
-		expect_revoked(_metadata, self, i);
 		ASSERT_EQ(0, iov_vfio_memory(&self->t.vf, true));
+		expect_mapped(_metadata, self);
+		ASSERT_EQ(0, iov_vfio_reset(&self->t.vf));
+		expect_revoked(_metadata, self, i);
 	}
 	map_all(_metadata, self);
 }
@@ -245,16 +259,16 @@ TEST_F(importers, some_unmapped)
 	map_all(_metadata, self);
 	ASSERT_EQ(0, importer_unmap(self->sg));
 	ASSERT_EQ(0, iov_vfio_reset(&self->t.vf));
-	expect_let_go(_metadata, self->sg, 0);
-	expect_let_go(_metadata, self->t.imp, 1);
+	expect_unmapped(_metadata, self->sg, 0);
+	expect_unmapped(_metadata, self->t.imp, 1);
 	EXPECT_EQ(0, ioas_unmap(self));
 
 	map_all(_metadata, self);
 	ASSERT_EQ(0, ioas_unmap(self));
 	ASSERT_EQ(0, importer_unmap(self->t.imp));
 	ASSERT_EQ(0, iov_vfio_reset(&self->t.vf));
-	expect_let_go(_metadata, self->sg, 1);
-	expect_let_go(_metadata, self->t.imp, 1);
+	expect_unmapped(_metadata, self->sg, 1);
+	expect_unmapped(_metadata, self->t.imp, 1);
 	map_all(_metadata, self);
 }
 

@@ -20,7 +20,7 @@
 #include "iov_vfio.h"
 
 #define PAGE		4096
-#define BAR_PAGES	4	/* of the VF's BAR 0 */
+#define BAR_PAGES	4	/* of the VF's BAR */
 /* Many short rounds: some are not disturbed, and the best one counts. */
 #define ROUNDS		200
 #define ROUND_NS	5000000ULL
@@ -49,7 +49,7 @@ static int export_ranges(const struct iov_vfio *dev, unsigned int nr)
 		ranges[i].length = PAGE;
 	}
 
-	fd = iov_vfio_export(dev, 0, ranges, nr);
+	fd = iov_vfio_export(dev, dev->bar, ranges, nr);
 	free(ranges);
 	return fd;
 }
@@ -150,6 +150,6 @@ int main(void)
 		close(dmabuf);
 	}
 
-	check("cannot let go of the VF", iov_vfio_close(&dev));
+	check("cannot close the VF", iov_vfio_close(&dev));
 	return KSFT_PASS;
 }

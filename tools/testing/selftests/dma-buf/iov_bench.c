@@ -14,7 +14,7 @@
 #include "iov_vfio.h"
 
 #define PAGE		4096
-#define BAR_PAGES	4	/* of the VF's BAR 0 */
+#define BAR_PAGES	4	/* of the VF's BAR */
 /* Many short rounds: some are not disturbed, and the best one counts. */
 #define ROUNDS		100
 #define ROUND_NS	5000000ULL
@@ -80,20 +80,22 @@ static int export_ranges(const struct iov_vfio *dev, unsigned int nr)
 		ranges[i].length = PAGE;
 	}
 
-	return iov_vfio_export(dev, 0, ranges, nr);
+	return iov_vfio_export(dev, dev->bar, ranges, nr);
 }
 
 enum { IOV, SG };
 
 /* Attach the PF twice: over IOV, and as it would have to without. */
-static void attach_both(int imps[2], int dmabuf, const char *pf)
+static void attach_both(int imps[2], int dmabuf, const struct iov_vfio *dev,
+			const char *pf)
 {
 	struct dma_buf_iov_test_attach args;
 
 	imps[IOV] = importer_open();
 	check("open", imps[IOV]);
 	check("attach over IOV",
-	      importer_attach_iov(imps[IOV], dmabuf, pf, 0, 0, NULL));
+	      importer_attach_iov(imps[IOV], dmabuf, pf, dev->bar, 0,
+				  NULL));
 
 	imps[SG] = importer_open();
 	check("open", imps[SG]);
@@ -119,7 +121,7 @@ static void bench_map(const struct iov_vfio *dev, const char *pf)
 		int dmabuf = export_ranges(dev, nr_ranges[i]);
 
 		check("export", dmabuf);
-		attach_both(imps, dmabuf, pf);
+		attach_both(imps, dmabuf, dev, pf);
 		ret = importer_map_sg(imps[SG], NULL);
 		if (ret) {
 			printf("# %u ranges as sg_table: %s\n", nr_ranges[i],
@@ -144,7 +146,7 @@ static void bench_attach(const struct iov_vfio *dev, const char *pf)
 	int imps[2];
 
 	check("export", dmabuf);
-	attach_both(imps, dmabuf, pf);
+	attach_both(imps, dmabuf, dev, pf);
 	bench_both(imps, DMA_BUF_IOV_TEST_BENCH_ATTACH, ns);
 	printf("bench-head: attach offers time-ratio ns\n");
 	printf("bench: attach 0 1.00 %.0f\n", ns[SG]);
@@ -170,6 +172,6 @@ int main(void)
 	check("cannot set up a VF", iov_vfio_setup(&dev, pf));
 	bench_map(&dev, pf);
 	bench_attach(&dev, pf);
-	check("cannot let go of the VF", iov_vfio_close(&dev));
+	check("cannot close the VF", iov_vfio_close(&dev));
 	return KSFT_PASS;
 }

@@ -170,13 +170,13 @@ static void fail_each(struct __test_metadata *_metadata,
 static int attach_iov(FIXTURE_DATA(fail_nth) * self)
 {
 	return importer_attach_iov(self->t.imp, self->fd, self->t.pf,
-				   IOV_TEST_BAR, 0, NULL);
+				   self->t.vf.bar, 0, NULL);
 }
 
 static int attach_p2p(FIXTURE_DATA(fail_nth) * self)
 {
 	return importer_attach_iov(self->t.imp, self->fd, self->t.pf,
-				   IOV_TEST_BAR + 1,
+				   (self->t.vf.bar + 1) % PCI_STD_NUM_BARS,
 				   DMA_BUF_IOV_TEST_ATTACH_P2P, NULL);
 }
 

@@ -168,27 +168,6 @@ static inline int importer_window(int imp,
 	return importer_ioctl(imp, DMA_BUF_IOV_TEST_WINDOW, (void *)window);
 }
 
-/*
- * The 82576: 64 bytes of mailbox memory at 0x800 of each VF's BAR 0 are in the
- * PF's BAR 0, too, one VF's after the other's.
- */
-#define IGB_MAILBOX		0x800
-#define IGB_MAILBOX_SIZE	64
-
-static inline int importer_window_igb(int imp)
-{
-	static const struct dma_buf_iov_test_window window = {
-		.vf_bar = 0,
-		.pf_bar = 0,
-		.vf_offset = IGB_MAILBOX,
-		.size = IGB_MAILBOX_SIZE,
-		.pf_offset = IGB_MAILBOX,
-		.pf_stride = IGB_MAILBOX_SIZE,
-	};
-
-	return importer_window(imp, &window);
-}
-
 static inline int importer_access(int imp, uint64_t offset, const void *data,
 				  uint32_t len, uint32_t write)
 {

@@ -41,10 +41,7 @@
 #define SET	VFIO_DEVICE_FEATURE_SET
 #define PROBE	VFIO_DEVICE_FEATURE_PROBE
 
-#define REGIONS_END	VFIO_PCI_ROM_REGION_INDEX
-#define NO_REGION	1	/* the 82576's VFs have BARs 0 and 3, 64 bit wide */
 #define P		4096	/* the tables below need a constant */
-#define S		(4 * P)
 
 /* What is passed to the kernel. Not all that nr_ranges promises is there. */
 struct request {
@@ -64,11 +61,12 @@ struct request {
 #define HEADER	sizeof(struct vfio_device_feature)
 #define PAYLOAD	sizeof(struct vfio_device_feature_dma_buf)
 
-static struct request good_request(void)
+static struct request good_request(const struct iov_test *t)
 {
 	return (struct request) {
 		.feature.argsz = sizeof(struct request),
 		.feature.flags = VFIO_DEVICE_FEATURE_DMA_BUF | GET,
+		.dma_buf.region_index = t->vf.bar,
 		.dma_buf.open_flags = O_RDWR | O_CLOEXEC,
 		.dma_buf.nr_ranges = 1,
 		.dma_buf.range[0] = { .offset = 0, .length = P },
@@ -137,11 +135,13 @@ static unsigned int count_files(void)
 
 FIXTURE(vfio) {
 	struct iov_test t;
+	uint64_t size;		/* of the region */
 	unsigned int files;
 };
 
 FIXTURE_SETUP(vfio)
 {
+	struct vfio_region_info info;
 	const char *missing;
 
 	if (iov_page_size() != P)
@@ -150,13 +150,15 @@ FIXTURE_SETUP(vfio)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, iov_test_setup(&self->t));
+	ASSERT_EQ(0, iov_vfio_region(&self->t.vf, self->t.vf.bar, &info));
+	self->size = info.size;
 	self->files = count_files();
 }
 
 /* Whatever was refused, nothing is left of it, and what is right works. */
 FIXTURE_TEARDOWN(vfio)
 {
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 
 	EXPECT_EQ(self->files, count_files());
 	EXPECT_EQ(0, request(self->t.vf.fd, &req));
@@ -176,7 +178,7 @@ TEST_F(vfio, argsz)
 		{ HEADER + PAYLOAD,		0 },
 		{ UINT32_MAX,			0 },
 	};
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -204,7 +206,7 @@ TEST_F(vfio, operation)
 		{ GET | PROBE << 1,			-EINVAL },
 		{ GET | 1U << 31,			-EINVAL },
 	};
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -227,28 +229,39 @@ TEST_F(vfio, probe)
 	EXPECT_EQ(0, ioctl(self->t.vf.fd, VFIO_DEVICE_FEATURE, &feature));
 }
 
+/* What is to be expected for a page of a BAR, by how large vfio says that it is? */
+static int region_ret(const struct iov_vfio *vf, unsigned int bar)
+{
+	struct vfio_region_info info;
+
+	if (iov_vfio_region(vf, bar, &info) || !info.size)
+		return -ENODEV;
+	return info.size < P ? -EINVAL : 0;
+}
+
 TEST_F(vfio, region)
 {
-	static const struct {
-		uint32_t index;
-		int ret;
-	} cases[] = {
-		{ 0,				0 },
-		{ 3,				0 },
-		{ NO_REGION,			-ENODEV },
-		{ REGIONS_END - 1,		-ENODEV },
-		{ REGIONS_END,			-ENODEV },
-		{ VFIO_PCI_CONFIG_REGION_INDEX,	-ENODEV },
-		{ VFIO_PCI_NUM_REGIONS,		-ENODEV },
-		{ UINT32_MAX,			-ENODEV },
+	static const uint32_t no_bar[] = {
+		VFIO_PCI_ROM_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+		VFIO_PCI_NUM_REGIONS, UINT32_MAX,
 	};
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	unsigned int i;
+	int ret;
 
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		req.dma_buf.region_index = cases[i].index;
-		EXPECT_EQ(cases[i].ret, request(self->t.vf.fd, &req)) {
-			TH_LOG("region %u", cases[i].index);
+	for (i = VFIO_PCI_BAR0_REGION_INDEX; i <= VFIO_PCI_BAR5_REGION_INDEX;
+	     i++) {
+		ret = region_ret(&self->t.vf, i);
+		req.dma_buf.region_index = i;
+		EXPECT_EQ(ret, request(self->t.vf.fd, &req)) {
+			TH_LOG("region %u", i);
+		}
+	}
+
+	for (i = 0; i < ARRAY_SIZE(no_bar); i++) {
+		req.dma_buf.region_index = no_bar[i];
+		EXPECT_EQ(-ENODEV, request(self->t.vf.fd, &req)) {
+			TH_LOG("region %u", no_bar[i]);
 		}
 	}
 }
@@ -256,7 +269,7 @@ TEST_F(vfio, region)
 TEST_F(vfio, flags)
 {
 	static const uint32_t flags[] = { 1, 2, 1U << 31, UINT32_MAX };
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
@@ -267,7 +280,7 @@ TEST_F(vfio, flags)
 
 TEST_F(vfio, nr_ranges)
 {
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	static const struct {
 		uint32_t nr;
 		int ret;
@@ -300,7 +313,7 @@ TEST_F_TIMEOUT(vfio, most_ranges, 120)
 	req = calloc(1, sizeof(*req) +
 		     (most + 1) * sizeof(*dma_buf->dma_ranges));
 	ASSERT_NE(NULL, req);
-	*req = good_request();
+	*req = good_request(&self->t);
 	dma_buf = (void *)&req->dma_buf;
 	for (i = 0; i <= most; i++) {
 		dma_buf->dma_ranges[i].offset = i * 3 % 4 * P;
@@ -317,7 +330,7 @@ TEST_F_TIMEOUT(vfio, most_ranges, 120)
 
 	/* One bad range among many. */
 	dma_buf->nr_ranges = most / 2;
-	dma_buf->dma_ranges[most / 2 - 1].offset = S;
+	dma_buf->dma_ranges[most / 2 - 1].offset = self->size;
 	EXPECT_EQ(-EINVAL, request(self->t.vf.fd, req));
 	free(req);
 }
@@ -326,6 +339,7 @@ TEST_F(vfio, ranges)
 {
 	static const struct vfio_region_dma_range first = { 0, P };
 	static const uint64_t top = 1ULL << 63;
+	const uint64_t S = self->size;
 	const struct {
 		uint64_t offset;
 		uint64_t length;
@@ -341,7 +355,7 @@ TEST_F(vfio, ranges)
 		{ 1,		P,		-EINVAL },
 		{ P - 1,	P,		-EINVAL },
 		{ P + 1,	P,		-EINVAL },
-		{ IGB_MAILBOX,	P,		-EINVAL },
+		{ P / 2,	P,		-EINVAL },
 		{ 0,		1,		-EINVAL },
 		{ 0,		P - 1,		-EINVAL },
 		{ 0,		P + 1,		-EINVAL },
@@ -352,8 +366,8 @@ TEST_F(vfio, ranges)
 		{ S - P,	2 * P,		-EINVAL },
 		{ S,		P,		-EINVAL },
 		{ S + P,	P,		-EINVAL },
-		{ 1ULL << 32,	P,		-EINVAL },
-		{ 0,		1ULL << 32,	-EINVAL },
+		{ 1ULL << 50,	P,		-EINVAL },
+		{ 0,		1ULL << 50,	-EINVAL },
 		{ 0,		top - P,	-EINVAL },
 		/* wrapping */
 		{ -P,		P,		-EOVERFLOW },
@@ -365,7 +379,7 @@ TEST_F(vfio, ranges)
 		{ P,		-P,		-EINVAL },
 		{ -P,		-P,		-EINVAL },
 	};
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -396,7 +410,7 @@ TEST_F(vfio, ranges)
 
 TEST_F(vfio, pointers)
 {
-	struct request req = good_request();
+	struct request req = good_request(&self->t);
 	char *end = (char *)guarded_page() + iov_page_size();
 	size_t cut;
 
@@ -416,21 +430,35 @@ TEST_F(vfio, pointers)
 	munmap(end - iov_page_size(), iov_page_size());
 }
 
-/* A VF's memory cannot be disabled in its own command register. */
+/*
+ * A VF's memory cannot be disabled in its own command register: importers are not
+ * notified, and what is mapped stays so.
+ */
 TEST_F(vfio, memory_disabled)
 {
-	int fd;
+	struct dma_buf_iov_test_range before = {}, after = {};
+	struct dma_buf_iov_test_state state;
+	int fd, on;
 
 	ASSERT_EQ(0, iov_vfio_memory(&self->t.vf, false));
 	fd = iov_test_export_bar(&self->t);
 	ASSERT_GE(fd, 0);
 	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf,
-					 IOV_TEST_BAR, 0, NULL));
+					 self->t.vf.bar, 0, NULL));
 	EXPECT_EQ(0, importer_map(self->t.imp, NULL));
-	EXPECT_EQ(0, importer_detach(self->t.imp));
+	EXPECT_EQ(1, importer_ranges(self->t.imp, 0, &before, 1));
 
+	for (on = 0; on < 6; on++) {
+		ASSERT_EQ(0, iov_vfio_memory(&self->t.vf, on % 2));
+		ASSERT_EQ(0, importer_state(self->t.imp, &state));
+		EXPECT_EQ(0, state.invalidations);
+		EXPECT_EQ(1, state.mapped);
+	}
+	EXPECT_EQ(1, importer_ranges(self->t.imp, 0, &after, 1));
+	EXPECT_EQ(before.start, after.start);
+	EXPECT_EQ(before.end, after.end);
+	EXPECT_EQ(0, importer_detach(self->t.imp));
 	close(fd);
-	ASSERT_EQ(0, iov_vfio_memory(&self->t.vf, true));
 }
 
 /* Other functions' can, and then the buffer is born revoked. */
@@ -446,7 +474,7 @@ TEST_F(vfio, memory_disabled_pf)
 	ASSERT_EQ(0, iov_vfio_bind(bdf));
 	ASSERT_EQ(0, iov_vfio_open(&pf2, bdf));
 	EXPECT_EQ(0, iov_vfio_memory(&pf2, false));
-	fd = iov_vfio_export_one(&pf2, 0, 0, P);
+	fd = iov_vfio_export_one(&pf2, pf2.bar, 0, P);
 	EXPECT_GE(fd, 0);
 
 	importer_attach_init(&attach, fd, self->t.pf,
@@ -483,7 +511,8 @@ FIXTURE_SETUP(module)
 	self->fd = iov_test_export_bar(&self->t);
 	ASSERT_GE(self->fd, 0);
 	importer_attach_init(&self->attach, self->fd, self->t.pf, 0);
-	importer_attach_offer(&self->attach, DMA_BUF_IOV_TEST_OFFER_IOV, 0);
+	importer_attach_offer(&self->attach, DMA_BUF_IOV_TEST_OFFER_IOV,
+			      self->t.vf.bar);
 }
 
 /* Whatever was refused, what is right works. */
@@ -565,7 +594,7 @@ TEST_F(module, attach)
 	};
 	unsigned int i;
 
-	bad[0].flags = 0x8;
+	bad[0].flags = 0x20;
 	bad[1].flags = UINT32_MAX;
 	bad[2].nr_offers = DMA_BUF_IOV_TEST_MAX_OFFERS + 1;
 	bad[3].nr_offers = UINT32_MAX;
@@ -688,7 +717,7 @@ TEST_F(module, window)
 	unsigned int i;
 
 	bad[0].vf_bar = 6;
-	bad[1].pf_bar = 6;
+	bad[1].pf_bar = DMA_BUF_IOV_TEST_VF_BARS + 6;
 	bad[2].vf_bar = UINT32_MAX;
 	bad[3].vf_offset = 2;
 	bad[4].vf_offset = UINT64_MAX - 3;	/* ends at 2^64 */
@@ -707,33 +736,41 @@ TEST_F(module, window)
 TEST_F(module, access)
 {
 	char *page = guarded_page();
-	int imp = self->imp;
-	uint32_t value;
+	struct iov_shared shared;
+	int imp = self->imp, fd;
+	uint64_t at, offset;
+	uint32_t value, bar;
 
 	ASSERT_NE(NULL, page);
-	ASSERT_EQ(0, importer_attach(imp, &self->attach));
+	if (iov_shared_find(&self->t.vf, &shared))
+		SKIP(return, IOV_NO_SHARED);
+	bar = shared.window.vf_bar;
+	at = iov_shared_word(&shared) % iov_page_size();
+	offset = iov_shared_word(&shared) - at;
+	fd = iov_vfio_export_one(&self->t.vf, bar, offset, iov_page_size());
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, importer_attach_iov(imp, fd, self->t.pf, bar, 0, NULL));
 	ASSERT_EQ(0, importer_map(imp, NULL));
-	ASSERT_EQ(0, importer_window_igb(imp));
+	ASSERT_EQ(0, importer_window(imp, &shared.window));
 
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX, page, 0));
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX, page, 3));
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX, page, 5));
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX, page,
-					 iov_page_size() + 4));
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX, page, UINT32_MAX));
-	EXPECT_EQ(-EINVAL, importer_read(imp, IGB_MAILBOX + 2, page, 4));
-	EXPECT_EQ(-EINVAL, importer_access(imp, IGB_MAILBOX, page, 4, 2));
-	EXPECT_EQ(-ERANGE, importer_read(imp, IGB_MAILBOX, page,
-					 iov_page_size()));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at, page, 0));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at, page, 3));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at, page, 5));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at, page, iov_page_size() + 4));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at, page, UINT32_MAX));
+	EXPECT_EQ(-EINVAL, importer_read(imp, at + 2, page, 4));
+	EXPECT_EQ(-EINVAL, importer_access(imp, at, page, 4, 2));
+	EXPECT_EQ(-ERANGE, importer_read(imp, at, page, iov_page_size()));
 
-	EXPECT_EQ(-EFAULT, importer_read(imp, IGB_MAILBOX, NULL, 4));
-	EXPECT_EQ(-EFAULT, importer_write(imp, IGB_MAILBOX, NULL, 4));
+	EXPECT_EQ(-EFAULT, importer_read(imp, at, NULL, 4));
+	EXPECT_EQ(-EFAULT, importer_write(imp, at, NULL, 4));
 	page += iov_page_size();
-	EXPECT_EQ(-EFAULT, importer_read(imp, IGB_MAILBOX, page, 4));
-	EXPECT_EQ(-EFAULT, importer_write(imp, IGB_MAILBOX, page, 4));
-	EXPECT_EQ(-EFAULT, importer_write(imp, IGB_MAILBOX, page - 4, 8));
-	EXPECT_EQ(0, importer_write(imp, IGB_MAILBOX, page - 4, 4));
-	EXPECT_EQ(0, importer_read(imp, IGB_MAILBOX, &value, 4));
+	EXPECT_EQ(-EFAULT, importer_read(imp, at, page, 4));
+	EXPECT_EQ(-EFAULT, importer_write(imp, at, page, 4));
+	EXPECT_EQ(-EFAULT, importer_write(imp, at, page - 4, 8));
+	EXPECT_EQ(0, importer_write(imp, at, page - 4, 4));
+	EXPECT_EQ(0, importer_read(imp, at, &value, 4));
+	close(fd);
 }
 
 TEST_F(module, state)

@@ -2,15 +2,16 @@
 /*
  * Which importers reach a VF's BAR over IOV, and which do not
  *
- * A dma-buf that vfio-pci exports from a VF's BAR 0 is imported on behalf of
+ * A dma-buf that vfio-pci exports from a VF's BAR is imported on behalf of
  * various devices, with various offers. Only the VF's own PF, if it offers IOV
- * for that BAR and can be told to let go, gets ranges. Everybody else gets what
- * they got without interconnects: an sg_table if they can do peer-to-peer DMA,
- * else a refusal.
+ * for that BAR and has invalidate_mappings, gets ranges. For everybody else it is
+ * as without interconnects: an sg_table if they can do peer-to-peer DMA, else a
+ * refusal.
  */
 #include "kselftest_harness.h"
 #include "iov_test.h"
 
+/* For the BAR that is exported, or the one @n after it. */
 #define IOV(n)	{ .kind = DMA_BUF_IOV_TEST_OFFER_IOV, .bar = (n) }
 #define OTHER	{ .kind = DMA_BUF_IOV_TEST_OFFER_OTHER }
 
@@ -203,10 +204,15 @@ static int negotiate(FIXTURE_DATA(negotiate) * self,
 		     const FIXTURE_VARIANT(negotiate) * variant, uint32_t flags,
 		     struct dma_buf_iov_test_attach *attach)
 {
+	unsigned int i;
+
 	importer_attach_init(attach, self->fd, self->bdf,
 			     variant->flags | flags);
 	memcpy(attach->offers, variant->offers, sizeof(attach->offers));
 	attach->nr_offers = variant->nr_offers;
+	for (i = 0; i < attach->nr_offers; i++)
+		attach->offers[i].bar = (attach->offers[i].bar +
+					 self->t.vf.bar) % PCI_STD_NUM_BARS;
 	return importer_attach(self->t.imp, attach);
 }
 
@@ -231,7 +237,7 @@ TEST_F(negotiate, without_p2p)
 
 	EXPECT_STREQ("iov", attach.type);
 	EXPECT_STREQ(self->t.vf.bdf, attach.vf);
-	EXPECT_EQ(IOV_TEST_BAR, attach.bar);
+	EXPECT_EQ(self->t.vf.bar, attach.bar);
 	EXPECT_EQ(0, importer_map(self->t.imp, NULL));
 	EXPECT_EQ(0, importer_unmap(self->t.imp));
 	EXPECT_EQ(-EOPNOTSUPP, importer_map_sg(self->t.imp, NULL));
@@ -260,18 +266,21 @@ TEST_F(negotiate, with_p2p)
 	EXPECT_EQ(variant->iov, ret == -EOPNOTSUPP);
 }
 
-/* The trace says what became of each offer. */
+/* The trace says what became of each offer, of the attachment, and of a map. */
 TEST_F(negotiate, trace)
 {
 	struct dma_buf_iov_test_attach attach;
-	char verdict[128];
+	int ret, map_ret = 0;
+	char text[128];
 	unsigned int i;
 	FILE *trace;
 
 	if (iov_trace_start())
 		SKIP(return, "no trace events in " IOV_TRACING);
 
-	negotiate(self, variant, DMA_BUF_IOV_TEST_ATTACH_P2P, &attach);
+	ret = negotiate(self, variant, DMA_BUF_IOV_TEST_ATTACH_P2P, &attach);
+	if (!ret)
+		map_ret = importer_map(self->t.imp, NULL);
 
 	trace = iov_trace_read();
 	ASSERT_NE(NULL, trace);
@@ -279,11 +288,27 @@ TEST_F(negotiate, trace)
 		if (!variant->verdicts[i])
 			break;
 		EXPECT_EQ(0, iov_trace_next(trace, self->fd, "match", "verdict",
-					    verdict, sizeof(verdict)));
-		EXPECT_STREQ(variant->verdicts[i], verdict);
+					    text, sizeof(text)));
+		EXPECT_STREQ(variant->verdicts[i], text);
 	}
 	EXPECT_EQ(-ENOENT, iov_trace_next(trace, self->fd, "match", "verdict",
-					  verdict, sizeof(verdict)));
+					  text, sizeof(text)));
+
+	rewind(trace);
+	EXPECT_EQ(variant->nr_offers ? 0 : -ENOENT,
+		  iov_trace_next(trace, self->fd, "attach", "ret", text,
+				 sizeof(text)));
+	if (variant->nr_offers)
+		EXPECT_EQ(ret, atoi(text));
+
+	rewind(trace);
+	EXPECT_EQ(ret ? -ENOENT : 0,
+		  iov_trace_next(trace, self->fd, "map", "ret", text,
+				 sizeof(text)));
+	if (!ret) {
+		EXPECT_EQ(variant->iov ? 0 : -EOPNOTSUPP, map_ret);
+		EXPECT_EQ(map_ret, atoi(text));
+	}
 	fclose(trace);
 }
 
@@ -314,8 +339,8 @@ TEST_F(negotiate, bufinfo)
 			ASSERT_EQ(0, importer_map(self->t.imp, NULL));
 		snprintf(expected, sizeof(expected),
 			 "%s [interconnect iov pf=%s vf=%s bar=%u maps=%d]\n",
-			 self->bdf, self->t.pf, self->t.vf.bdf, IOV_TEST_BAR,
-			 maps);
+			 self->bdf, self->t.pf, self->t.vf.bdf,
+			 self->t.vf.bar, maps);
 		ASSERT_EQ(1, iov_bufinfo(self->fd, lines, sizeof(lines)));
 		EXPECT_STREQ(expected, lines);
 	}
@@ -360,14 +385,14 @@ TEST_F(several, vfs)
 	ASSERT_EQ(0, iov_vf_bdf(self->t.pf, 1, bdf));
 	ASSERT_EQ(0, iov_vfio_bind(bdf));
 	ASSERT_EQ(0, iov_vfio_open(&vf2, bdf));
-	fd2 = iov_vfio_export_one(&vf2, 0, 0, iov_page_size());
+	fd2 = iov_vfio_export_one(&vf2, vf2.bar, 0, iov_page_size());
 	ASSERT_GE(fd2, 0);
 
-	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf, 0, 0,
-					 &attach));
+	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf,
+					 self->t.vf.bar, 0, &attach));
 	EXPECT_STREQ(self->t.vf.bdf, attach.vf);
-	EXPECT_EQ(0, importer_attach_iov(self->imp2, fd2, self->t.pf, 0, 0,
-					 &attach));
+	EXPECT_EQ(0, importer_attach_iov(self->imp2, fd2, self->t.pf, vf2.bar,
+					 0, &attach));
 	EXPECT_STREQ(bdf, attach.vf);
 
 	close(fd);
@@ -379,19 +404,25 @@ TEST_F(several, vfs)
 TEST_F(several, bars)
 {
 	struct dma_buf_iov_test_attach attach;
+	unsigned int bar;
 	int fd;
 
-	/* The 82576's VFs have their MSI-X tables in BAR 3. */
-	fd = iov_vfio_export_one(&self->t.vf, 3, 0, iov_page_size());
-	if (fd < 0)
-		SKIP(return, "the VF has no BAR 3");
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		if (bar != self->t.vf.bar &&
+		    iov_vf_bar_size(self->t.pf, bar) >= iov_page_size())
+			break;
+	}
+	if (bar == PCI_STD_NUM_BARS)
+		SKIP(return, "the VFs have only one memory BAR");
 
+	fd = iov_vfio_export_one(&self->t.vf, bar, 0, iov_page_size());
+	ASSERT_GE(fd, 0);
 	EXPECT_EQ(-EOPNOTSUPP, importer_attach_iov(self->t.imp, fd, self->t.pf,
-						   0, 0, NULL));
-	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf, 3, 0,
+						   self->t.vf.bar, 0, NULL));
+	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf, bar, 0,
 					 &attach));
 	EXPECT_STREQ("iov", attach.type);
-	EXPECT_EQ(3, attach.bar);
+	EXPECT_EQ(bar, attach.bar);
 	close(fd);
 }
 
@@ -405,8 +436,8 @@ TEST_F(several, importers)
 	fd = iov_test_export_bar(&self->t);
 	ASSERT_GE(fd, 0);
 
-	ASSERT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf, 0, 0,
-					 NULL));
+	ASSERT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf,
+					 self->t.vf.bar, 0, NULL));
 	importer_attach_init(&attach, fd, self->t.pf,
 			     DMA_BUF_IOV_TEST_ATTACH_P2P);
 	ASSERT_EQ(0, importer_attach(self->imp2, &attach));
@@ -429,6 +460,7 @@ TEST_F(several, importers)
 TEST_F(several, again)
 {
 	struct dma_buf_iov_test_attach attach;
+	unsigned int bar = self->t.vf.bar;
 	int i, fd;
 
 	fd = iov_test_export_bar(&self->t);
@@ -436,16 +468,16 @@ TEST_F(several, again)
 
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(-EOPNOTSUPP,
-			  importer_attach_iov(self->t.imp, fd, self->t.pf, 3, 0,
-					      NULL));
+			  importer_attach_iov(self->t.imp, fd, self->t.pf,
+					      (bar + 3) % PCI_STD_NUM_BARS, 0, NULL));
 		importer_attach_init(&attach, fd, self->t.pf,
 				     DMA_BUF_IOV_TEST_ATTACH_P2P);
 		EXPECT_EQ(0, importer_attach(self->t.imp, &attach));
 		EXPECT_STREQ("", attach.type);
 		EXPECT_EQ(0, importer_detach(self->t.imp));
 
-		EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf, 0,
-						 0, &attach));
+		EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf,
+						 bar, 0, &attach));
 		EXPECT_STREQ("iov", attach.type);
 		EXPECT_EQ(0, importer_detach(self->t.imp));
 	}
@@ -466,12 +498,12 @@ TEST_F(several, exporter_is_pf)
 	ASSERT_EQ(0, iov_vfio_bind(bdf));
 	ret = iov_vfio_open(&pf2, bdf);
 	ASSERT_EQ(0, ret);
-	fd = iov_vfio_export_one(&pf2, 0, 0, iov_page_size());
+	fd = iov_vfio_export_one(&pf2, pf2.bar, 0, iov_page_size());
 	EXPECT_GE(fd, 0);
 
 	ret = iov_trace_start();
 	EXPECT_EQ(-EOPNOTSUPP,
-		  importer_attach_iov(self->t.imp, fd, bdf, 0, 0, NULL));
+		  importer_attach_iov(self->t.imp, fd, bdf, pf2.bar, 0, NULL));
 	if (!ret) {
 		trace = iov_trace_read();
 		EXPECT_EQ(0, iov_trace_next(trace, fd, "match", "verdict",
@@ -479,7 +511,7 @@ TEST_F(several, exporter_is_pf)
 		EXPECT_STREQ(NOT_EXPORTED, verdict);
 		fclose(trace);
 	}
-	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, bdf, 0,
+	EXPECT_EQ(0, importer_attach_iov(self->t.imp, fd, bdf, pf2.bar,
 					 DMA_BUF_IOV_TEST_ATTACH_P2P, &attach));
 	EXPECT_STREQ("", attach.type);
 	EXPECT_EQ(0, importer_detach(self->t.imp));

@@ -4,22 +4,17 @@
  * vfio-pci, the VF itself; and an attachment that outlives the dma-buf's fd.
  */
 #define _GNU_SOURCE
-#include "../kselftest_harness.h"
-#include "iov_importer.h"
-#include "iov_vfio.h"
+#include "kselftest_harness.h"
+#include "iov_test.h"
 
-#define PAGE		4096
 #define LAZY		DMA_BUF_IOV_TEST_ATTACH_LAZY
 #define TIMEOUT		120	/* more than what all waits together may take */
 
 FIXTURE(outlive)
 {
-	char pf[IOV_BDF_LEN];
+	struct iov_test t;
 	char vf[IOV_BDF_LEN];
-	struct iov_vfio dev;
 	int dmabuf;
-	int imp;
-	unsigned int warned;	/* before the test */
 };
 
 /* What is taken away, once the device's file is closed. */
@@ -27,6 +22,8 @@ FIXTURE_VARIANT(outlive)
 {
 	/* started while the device is open, ends when it is closed */
 	pid_t (*start)(const char *pf, const char *vf);
+	/* and the way back, if need be, for the next test */
+	int (*restore)(const char *pf);
 	bool has_vf;		/* afterwards */
 	bool has_driver;
 	__u32 flags;		/* of the importer */
@@ -40,6 +37,27 @@ static pid_t unbind(const char *pf, const char *vf)
 static pid_t disable_sriov(const char *pf, const char *vf)
 {
 	return iov_sriov_set_start(pf, 0);
+}
+
+static pid_t unbind_pf(const char *pf, const char *vf)
+{
+	/*
+	 * The PCI core asserts its lock where the driver of a PF disables SR-IOV
+	 * when it is unbound, and does not hold it.
+	 */
+	if (!access("/proc/lockdep", F_OK))
+		return -EOPNOTSUPP;
+	return iov_vfio_unbind_start(pf);
+}
+
+static pid_t remove_pf(const char *pf, const char *vf)
+{
+	return iov_remove_start(pf);
+}
+
+static int rescan(const char *pf)
+{
+	return iov_rescan() ?: iov_exists(pf) ? 0 : -ENODEV;
 }
 
 FIXTURE_VARIANT_ADD(outlive, file)
@@ -72,38 +90,43 @@ FIXTURE_VARIANT_ADD(outlive, device_lazy)
 	.flags = LAZY,
 };
 
+FIXTURE_VARIANT_ADD(outlive, pf_driver)
+{
+	.start = unbind_pf,
+	.restore = iov_probe,
+};
+
+FIXTURE_VARIANT_ADD(outlive, pf_device)
+{
+	.start = remove_pf,
+	.restore = rescan,
+};
+
+static int export_page(const struct iov_test *t)
+{
+	return iov_vfio_export_one(&t->vf, t->vf.bar, 0, iov_page_size());
+}
+
 FIXTURE_SETUP(outlive)
 {
-	int ret;
+	const char *missing = iov_test_missing(&self->t);
 
-	self->warned = iov_kernel_warned();
-	if (iov_pf_find(0, self->pf))
-		SKIP(return, "no PF with SR-IOV");
-	self->imp = importer_open();
-	if (self->imp < 0)
-		SKIP(return, IMPORTER_HOWTO);
-
-	ret = iov_vfio_setup(&self->dev, self->pf);
-	if (ret == -ENODEV || ret == -ENOENT)
-		SKIP(return, "no VF of %s for vfio-pci", self->pf);
-	ASSERT_EQ(0, ret)
-		TH_LOG("cannot set up a VF of %s: %s", self->pf,
-		       strerror(-ret));
-
-	ASSERT_EQ(0, iov_vf_bdf(self->pf, 0, self->vf));
-	self->dmabuf = iov_vfio_export_one(&self->dev, 0, 0, PAGE);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&self->t));
+	memcpy(self->vf, self->t.vf.bdf, sizeof(self->vf));
+	self->dmabuf = export_page(&self->t);
 	ASSERT_LE(0, self->dmabuf);
-	ASSERT_EQ(0, importer_attach_iov(self->imp, self->dmabuf, self->pf, 0,
-					 variant->flags, NULL));
+	ASSERT_EQ(0, importer_attach_iov(self->t.imp, self->dmabuf, self->t.pf,
+					 self->t.vf.bar, variant->flags, NULL));
 }
 
 FIXTURE_TEARDOWN(outlive)
 {
-	close(self->imp);
 	close(self->dmabuf);
-	EXPECT_EQ(0, iov_vfio_close(&self->dev));
-	EXPECT_EQ(self->warned, iov_kernel_warned())
-		TH_LOG("the kernel has warned: see its log");
+	IOV_TEST_TEARDOWN(&self->t);
+	if (variant->restore && !iov_has_driver(self->t.pf))
+		EXPECT_EQ(0, variant->restore(self->t.pf));
 }
 
 static __u64 unmapped(int imp)
@@ -140,27 +163,30 @@ static int take_away(struct iov_vfio *dev, const char *pf, const char *vf,
 
 /* Whatever is gone is gone, and what is left can be used anew. */
 #define TAKE_AWAY() do { \
-	ASSERT_EQ(0, take_away(&self->dev, self->pf, self->vf, \
-			       variant->start)); \
+	int _ret = take_away(&self->t.vf, self->t.pf, self->vf, \
+			     variant->start); \
+	if (_ret == -EOPNOTSUPP) \
+		SKIP(return, "the PCI core warns without us"); \
+	ASSERT_EQ(0, _ret); \
 	EXPECT_EQ(variant->has_vf, iov_exists(self->vf)); \
 	EXPECT_EQ(variant->has_driver, iov_has_driver(self->vf)); \
 } while (0)
 
 TEST_F_TIMEOUT(outlive, mapped, TIMEOUT)
 {
-	ASSERT_EQ(0, importer_map(self->imp, NULL));
+	ASSERT_EQ(0, importer_map(self->t.imp, NULL));
 	TAKE_AWAY();
-	EXPECT_EQ(1, unmapped(self->imp));
-	EXPECT_EQ(-ENODEV, importer_map(self->imp, NULL));
-	EXPECT_EQ(0, importer_detach(self->imp));
+	EXPECT_EQ(1, unmapped(self->t.imp));
+	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
+	EXPECT_EQ(0, importer_detach(self->t.imp));
 }
 
 TEST_F_TIMEOUT(outlive, not_mapped, TIMEOUT)
 {
 	TAKE_AWAY();
-	EXPECT_EQ(0, unmapped(self->imp));
-	EXPECT_EQ(-ENODEV, importer_map(self->imp, NULL));
-	EXPECT_EQ(0, importer_detach(self->imp));
+	EXPECT_EQ(0, unmapped(self->t.imp));
+	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
+	EXPECT_EQ(0, importer_detach(self->t.imp));
 }
 
 /* Nobody but the attachment keeps the buffer. */
@@ -168,11 +194,11 @@ TEST_F_TIMEOUT(outlive, no_fd, TIMEOUT)
 {
 	close(self->dmabuf);
 	self->dmabuf = -1;
-	ASSERT_EQ(0, importer_map(self->imp, NULL));
+	ASSERT_EQ(0, importer_map(self->t.imp, NULL));
 	TAKE_AWAY();
-	EXPECT_EQ(1, unmapped(self->imp));
-	EXPECT_EQ(-ENODEV, importer_map(self->imp, NULL));
-	EXPECT_EQ(0, importer_detach(self->imp));
+	EXPECT_EQ(1, unmapped(self->t.imp));
+	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
+	EXPECT_EQ(0, importer_detach(self->t.imp));
 }
 
 /* An attachment still names its functions, also when they are gone. */
@@ -183,7 +209,8 @@ TEST_F_TIMEOUT(outlive, bufinfo, TIMEOUT)
 	if (iov_bufinfo(self->dmabuf, before, sizeof(before)) < 0)
 		SKIP(return, "no debugfs");
 
-	snprintf(names, sizeof(names), "pf=%s vf=%s bar=0", self->pf, self->vf);
+	snprintf(names, sizeof(names), "pf=%s vf=%s bar=%u", self->t.pf,
+		 self->vf, self->t.vf.bar);
 	EXPECT_NE(NULL, strstr(before, names))
 		TH_LOG("no \"%s\" in: %s", names, before);
 
@@ -199,8 +226,8 @@ TEST_F_TIMEOUT(outlive, attach_to_what_is_left, TIMEOUT)
 
 	ASSERT_LE(0, late);
 	TAKE_AWAY();
-	EXPECT_EQ(-ENODEV, importer_attach_iov(late, self->dmabuf, self->pf, 0,
-					       0, NULL));
+	EXPECT_EQ(-ENODEV, importer_attach_iov(late, self->dmabuf, self->t.pf,
+					       self->t.vf.bar, 0, NULL));
 	close(late);
 }
 
@@ -210,26 +237,54 @@ TEST_F_TIMEOUT(outlive, next_life, TIMEOUT)
 	int next, late = importer_open();
 
 	ASSERT_LE(0, late);
-	ASSERT_EQ(0, importer_map(self->imp, NULL));
+	ASSERT_EQ(0, importer_map(self->t.imp, NULL));
 	TAKE_AWAY();
 
-	ASSERT_EQ(0, iov_vfio_setup(&self->dev, self->pf));
-	next = iov_vfio_export_one(&self->dev, 0, 0, PAGE);
+	if (variant->restore)
+		ASSERT_EQ(0, variant->restore(self->t.pf));
+	ASSERT_EQ(0, iov_vfio_setup(&self->t.vf, self->t.pf));
+	next = export_page(&self->t);
 	ASSERT_LE(0, next);
-	EXPECT_EQ(0, importer_attach_iov(late, next, self->pf, 0,
-					 variant->flags, NULL));
+	EXPECT_EQ(0, importer_attach_iov(late, next, self->t.pf,
+					 self->t.vf.bar, variant->flags, NULL));
 	EXPECT_EQ(0, importer_map(late, NULL));
-	EXPECT_EQ(-ENODEV, importer_map(self->imp, NULL));
+	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
 
 	/* The old one goes while the new one is in use. */
-	EXPECT_EQ(0, importer_detach(self->imp));
+	EXPECT_EQ(0, importer_detach(self->t.imp));
 	close(self->dmabuf);
 	self->dmabuf = -1;
-	EXPECT_EQ(0, iov_vfio_reset(&self->dev));
+	EXPECT_EQ(0, iov_vfio_reset(&self->t.vf));
 	EXPECT_EQ(1, unmapped(late));
 	EXPECT_EQ(0, importer_map(late, NULL));
 	close(late);
 	close(next);
+}
+
+/*
+ * An O_PATH descriptor keeps the name of a dma-buf and nothing else: not the
+ * buffer, nor the device. If the kernel still looks for the file, KASAN can see
+ * that with CONFIG_SLUB_RCU_DEBUG, a grace period after the file was freed.
+ */
+TEST_F_TIMEOUT(outlive, opath, TIMEOUT)
+{
+	int path, others = iov_bufinfo_count();
+	char name[64];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", self->dmabuf);
+	path = open(name, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, path);
+
+	ASSERT_EQ(0, importer_detach(self->t.imp));
+	close(self->dmabuf);
+	self->dmabuf = -1;
+	usleep(300 * 1000);
+
+	if (others > 0)
+		EXPECT_EQ(others - 1, iov_bufinfo_count());
+	EXPECT_EQ(0, iov_vfio_reset(&self->t.vf));
+	TAKE_AWAY();
+	close(path);
 }
 
 TEST_HARNESS_MAIN

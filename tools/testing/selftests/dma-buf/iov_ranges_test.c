@@ -172,7 +172,7 @@ static int map_parts(const struct iov_test *t, const struct iov_pages *parts,
 	if (fd < 0)
 		return fd;
 
-	ret = importer_attach_iov(t->imp, fd, t->pf, IOV_TEST_BAR, 0, NULL);
+	ret = importer_attach_iov(t->imp, fd, t->pf, t->vf.bar, 0, NULL);
 	if (!ret)
 		ret = importer_map(t->imp, map);
 	if (ret)
@@ -245,7 +245,7 @@ TEST_F(parts, again)
 	close(fd);
 }
 
-/* The trace tells how many ranges there were and how many bytes. */
+/* The trace shows the number of ranges and of bytes. */
 TEST_F(parts, trace)
 {
 	static const char *const events[] = { "map", "unmap" };
@@ -364,21 +364,23 @@ TEST_F_TIMEOUT(many, orders, 120)
 }
 
 /*
- * Numbers of ranges around those at which something changes: a range that needs
- * no array, a full array, nodes of 64, a second level of nodes, a second page.
+ * Numbers of ranges around those at which something changes in how they are kept:
+ * a page of ranges, which is 256 on most machines, and a node of an xarray, which
+ * points to 64 of these.
  */
 TEST_F_TIMEOUT(many, numbers, 120)
 {
 	static const unsigned int numbers[] = {
 		1, 2, 3, 15, 16, 17, 18, 63, 64, 65, 127, 128, 129, 254, 255,
-		256, 257, 258, 510, 511, 512, 1023, 1024, 1025, 4095, 4096,
-		4097, 5000,
+		256, 257, 258, 511, 512, 513, 1023, 1024, 1025, 4095, 4096,
+		4097, 16383, 16384, 16385, 16640, 16641,
 	};
-	struct iov_pages *parts = calloc(5000, sizeof(*parts));
+	const unsigned int most = numbers[ARRAY_SIZE(numbers) - 1];
+	struct iov_pages *parts = calloc(most, sizeof(*parts));
 	unsigned int i;
 
 	ASSERT_NE(NULL, parts);
-	for (i = 0; i < 5000; i++)
+	for (i = 0; i < most; i++)
 		parts[i] = (struct iov_pages){ i * 3 % 4, 1 };
 	/* 0, 3, 2, 1, 0, ...: no two are adjacent */
 	for (i = 0; i < ARRAY_SIZE(numbers); i++)

@@ -9,11 +9,10 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "../kselftest_harness.h"
-#include "iov_importer.h"
-#include "iov_vfio.h"
+#include "kselftest_harness.h"
+#include "iov_test.h"
 
-#define PAGE		4096
+#define PAGE		iov_page_size()
 #define EAGER		0
 #define LAZY		DMA_BUF_IOV_TEST_ATTACH_LAZY
 #define TIMEOUT		90	/* more than three waits of IOV_PATIENCE */
@@ -42,14 +41,14 @@ static int reset(struct iov_vfio *dev)
 	return iov_vfio_reset(dev);
 }
 
-static int memory_off(struct iov_vfio *dev)
+static int sysfs_reset(struct iov_vfio *dev)
 {
-	return iov_vfio_memory(dev, false);
+	return iov_sysfs_reset(dev->bdf);
 }
 
-static int memory_on(struct iov_vfio *dev)
+static int flr(struct iov_vfio *dev)
 {
-	return iov_vfio_memory(dev, true);
+	return iov_vfio_flr(dev);
 }
 
 static int low_power(struct iov_vfio *dev)
@@ -100,19 +99,24 @@ FIXTURE_VARIANT_ADD(revoke, reset_lazy)
 	.flags = LAZY,
 };
 
-FIXTURE_VARIANT_ADD(revoke, memory)
+FIXTURE_VARIANT_ADD(revoke, sysfs_reset)
 {
-	.revoke = memory_off,
-	.undo = memory_on,
+	.revoke = sysfs_reset,
 	.comes_back = true,
 };
 
-FIXTURE_VARIANT_ADD(revoke, memory_lazy)
+FIXTURE_VARIANT_ADD(revoke, sysfs_reset_lazy)
 {
-	.revoke = memory_off,
-	.undo = memory_on,
+	.revoke = sysfs_reset,
 	.comes_back = true,
 	.flags = LAZY,
+};
+
+/* As a guest does it. */
+FIXTURE_VARIANT_ADD(revoke, flr)
+{
+	.revoke = flr,
+	.comes_back = true,
 };
 
 FIXTURE_VARIANT_ADD(revoke, power)
@@ -160,26 +164,21 @@ FIXTURE_VARIANT_ADD(revoke, kill_lazy)
 
 FIXTURE_SETUP(revoke)
 {
-	int ret;
+	struct iov_test t;
+	const char *missing = iov_test_missing(&t);
 
-	self->warned = iov_kernel_warned();
-	if (iov_pf_find(0, self->pf))
-		SKIP(return, "no PF with SR-IOV");
-	self->imp = importer_open();
-	if (self->imp < 0)
-		SKIP(return, IMPORTER_HOWTO);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, iov_test_setup(&t));
+	memcpy(self->pf, t.pf, sizeof(self->pf));
+	self->dev = t.vf;
+	self->imp = t.imp;
+	self->warned = t.warned;
 
-	ret = iov_vfio_setup(&self->dev, self->pf);
-	if (ret == -ENODEV || ret == -ENOENT)
-		SKIP(return, "no VF of %s for vfio-pci", self->pf);
-	ASSERT_EQ(0, ret)
-		TH_LOG("cannot set up a VF of %s: %s", self->pf,
-		       strerror(-ret));
-
-	self->dmabuf = iov_vfio_export_one(&self->dev, 0, 0, PAGE);
+	self->dmabuf = iov_vfio_export_one(&self->dev, self->dev.bar, 0, PAGE);
 	ASSERT_LE(0, self->dmabuf);
-	ASSERT_EQ(0, importer_attach_iov(self->imp, self->dmabuf, self->pf, 0,
-					 variant->flags, NULL));
+	ASSERT_EQ(0, importer_attach_iov(self->imp, self->dmabuf, self->pf,
+					 self->dev.bar, variant->flags, NULL));
 }
 
 FIXTURE_TEARDOWN(revoke)
@@ -215,6 +214,8 @@ static bool mapped(int imp)
 /* Revoke. Only a hang needs words; what else goes wrong is in the number. */
 #define REVOKE() do { \
 	int _ret = variant->revoke(&self->dev); \
+	if (_ret == -ENOENT) \
+		SKIP(return, "%s cannot do that", self->dev.bdf); \
 	ASSERT_EQ(0, _ret) { \
 		if (_ret == -ETIMEDOUT) \
 			TH_LOG("hangs: revoke still waits after %d s", \
@@ -292,13 +293,15 @@ TEST_F_TIMEOUT(revoke, attach, TIMEOUT)
 	REVOKE();
 	if (variant->lasts)
 		EXPECT_EQ(-ENODEV, importer_attach_iov(late, self->dmabuf,
-						       self->pf, 0, 0, NULL));
+						       self->pf, self->dev.bar,
+						       0, NULL));
 	EXPECT_EQ(0, importer_detach(self->imp));
 
 	UNDO();
 	if (variant->comes_back) {
 		EXPECT_EQ(0, importer_attach_iov(late, self->dmabuf, self->pf,
-						 0, variant->flags, NULL));
+						 self->dev.bar, variant->flags,
+						 NULL));
 		EXPECT_EQ(0, importer_map(late, NULL));
 	}
 	close(late);
@@ -331,7 +334,8 @@ TEST_F_TIMEOUT(revoke, importers, TIMEOUT)
 		imps[i] = importer_open();
 		ASSERT_LE(0, imps[i]);
 		ASSERT_EQ(0, importer_attach_iov(imps[i], self->dmabuf,
-						 self->pf, 0, flags[i], NULL));
+						 self->pf, self->dev.bar,
+						 flags[i], NULL));
 		ASSERT_EQ(0, importer_map(imps[i], NULL));
 	}
 
@@ -359,12 +363,14 @@ TEST_F_TIMEOUT(revoke, buffers, TIMEOUT)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(bufs); i++) {
-		bufs[i] = iov_vfio_export_one(&self->dev, 0, i * PAGE, PAGE);
+		bufs[i] = iov_vfio_export_one(&self->dev, self->dev.bar,
+					      i * PAGE, PAGE);
 		ASSERT_LE(0, bufs[i]);
 		imps[i] = importer_open();
 		ASSERT_LE(0, imps[i]);
-		ASSERT_EQ(0, importer_attach_iov(imps[i], bufs[i], self->pf, 0,
-						 variant->flags, NULL));
+		ASSERT_EQ(0, importer_attach_iov(imps[i], bufs[i], self->pf,
+						 self->dev.bar, variant->flags,
+						 NULL));
 		ASSERT_EQ(0, importer_map(imps[i], NULL));
 	}
 
@@ -387,37 +393,51 @@ TEST_F_TIMEOUT(revoke, buffers, TIMEOUT)
 TEST_F_TIMEOUT(revoke, memory_again, TIMEOUT)
 {
 	__u32 seen = 0, value = 0x600d0000;
-	void *bar, *mailbox;
+	struct iov_shared shared;
+	unsigned int vf_bar;
+	__u64 page, at;
+	void *bar, *memory;
 	size_t size;
+	int fd;
 
-	if (!iov_is_82576(self->dev.bdf))
-		SKIP(return, "needs an 82576");
+	if (iov_shared_find(&self->dev, &shared))
+		SKIP(return, IOV_NO_SHARED);
+	vf_bar = shared.window.vf_bar;
+	at = iov_shared_word(&shared) % PAGE;
+	page = iov_shared_word(&shared) - at;
 
-	bar = iov_vfio_mmap(&self->dev, 0, &size);
+	bar = iov_vfio_mmap(&self->dev, vf_bar, &size);
 	ASSERT_NE(NULL, bar);
-	mailbox = bar + IGB_MAILBOX;
-	iov_write32(mailbox, value);
-	ASSERT_EQ(0, importer_window_igb(self->imp));
+	memory = bar + page + at;
+	fd = iov_vfio_export_one(&self->dev, vf_bar, page, PAGE);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, importer_detach(self->imp));
+	ASSERT_EQ(0, importer_attach_iov(self->imp, fd, self->pf, vf_bar,
+					 variant->flags, NULL));
+	close(fd);
+
+	iov_write32(memory, value);
+	ASSERT_EQ(0, importer_window(self->imp, &shared.window));
 	ASSERT_EQ(0, importer_map(self->imp, NULL));
-	EXPECT_EQ(0, importer_read(self->imp, IGB_MAILBOX, &seen, 4));
+	EXPECT_EQ(0, importer_read(self->imp, at, &seen, 4));
 	EXPECT_EQ(value, seen);
 
 	/* Where the device is closed, nothing must keep it open. */
 	if (!variant->comes_back)
 		munmap(bar, size);
 	REVOKE();
-	EXPECT_EQ(-ENXIO, importer_read(self->imp, IGB_MAILBOX, &seen, 4));
+	EXPECT_EQ(-ENXIO, importer_read(self->imp, at, &seen, 4));
 	if (!variant->comes_back)
 		return;
 
 	UNDO();
 	ASSERT_EQ(0, importer_map(self->imp, NULL));
-	iov_write32(mailbox, ++value);
-	EXPECT_EQ(0, importer_read(self->imp, IGB_MAILBOX, &seen, 4));
+	iov_write32(memory, ++value);
+	EXPECT_EQ(0, importer_read(self->imp, at, &seen, 4));
 	EXPECT_EQ(value, seen);
 	value++;
-	EXPECT_EQ(0, importer_write(self->imp, IGB_MAILBOX, &value, 4));
-	EXPECT_EQ(value, iov_read32(mailbox));
+	EXPECT_EQ(0, importer_write(self->imp, at, &value, 4));
+	EXPECT_EQ(value, iov_read32(memory));
 	munmap(bar, size);
 }
 
@@ -448,6 +468,7 @@ FIXTURE_VARIANT_ADD(killed, lazy)
 
 struct importing {
 	const char *pf;
+	unsigned int bar;
 	int dmabuf;
 	int ready;	/* eventfd */
 	__u32 flags;
@@ -459,8 +480,8 @@ static int import_and_wait(void *arg)
 	int imp = importer_open();
 	int ret;
 
-	ret = imp < 0 ? imp : importer_attach_iov(imp, i->dmabuf, i->pf, 0,
-						  i->flags, NULL);
+	ret = imp < 0 ? imp : importer_attach_iov(imp, i->dmabuf, i->pf,
+						  i->bar, i->flags, NULL);
 	if (!ret)
 		ret = importer_map(imp, NULL);
 	if (ret)
@@ -473,29 +494,24 @@ static int import_and_wait(void *arg)
 FIXTURE_SETUP(killed)
 {
 	struct importing importing;
+	struct iov_test t;
+	const char *missing = iov_test_missing(&t);
 	eventfd_t ready;
-	int imp, ret;
 
-	self->warned = iov_kernel_warned();
-	if (iov_pf_find(0, self->pf))
-		SKIP(return, "no PF with SR-IOV");
-	imp = importer_open();
-	if (imp < 0)
-		SKIP(return, IMPORTER_HOWTO);
-	close(imp);
+	if (missing)
+		SKIP(return, "%s", missing);
+	close(t.imp);
+	ASSERT_EQ(0, iov_test_setup(&t));
+	memcpy(self->pf, t.pf, sizeof(self->pf));
+	self->dev = t.vf;
+	self->warned = t.warned;
 
-	ret = iov_vfio_setup(&self->dev, self->pf);
-	if (ret == -ENODEV || ret == -ENOENT)
-		SKIP(return, "no VF of %s for vfio-pci", self->pf);
-	ASSERT_EQ(0, ret)
-		TH_LOG("cannot set up a VF of %s: %s", self->pf,
-		       strerror(-ret));
-
-	self->dmabuf = iov_vfio_export_one(&self->dev, 0, 0, PAGE);
+	self->dmabuf = iov_vfio_export_one(&self->dev, self->dev.bar, 0, PAGE);
 	ASSERT_LE(0, self->dmabuf);
 
 	importing = (struct importing) {
 		.pf = self->pf,
+		.bar = self->dev.bar,
 		.dmabuf = self->dmabuf,
 		.ready = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
 		.flags = variant->flags,

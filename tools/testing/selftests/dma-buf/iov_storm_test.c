@@ -2,7 +2,8 @@
 /*
  * A storm: importers attach, map, unmap and detach as fast as they can, while
  * the device is reset, goes to low power, and is closed and opened again. It
- * ends after $DMABUF_TEST_CYCLES cycles: one operation that succeeded each.
+ * ends after $DMABUF_TEST_MAPS mappings of all importers together, when each of
+ * them has had some and enough were revoked.
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -12,27 +13,29 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
-#include "iov_importer.h"
-#include "iov_vfio.h"
+#include "kselftest_harness.h"
+#include "iov_test.h"
 
-#define PAGE		4096
-#define CYCLES		24000	/* for all variants together */
+#define MAPS		8000	/* for all variants together */
+#define MAPS_EACH	5	/* at least, of each importer in each variant */
 #define REVOKES		30	/* at least, in each variant */
 #define IMPORTERS	6
 #define PROGRESS	5	/* seconds between two lines */
 #define STALL		30	/* seconds without progress: something hangs */
+#define TICK_US		100000	/* between two looks at it */
+#define TICKS(seconds)	((seconds) * 1000000 / TICK_US)
 #define TIMEOUT		240
 
 struct storm {
 	char pf[IOV_BDF_LEN];
+	unsigned int bar;
 	pthread_mutex_t dev_lock;
 	struct iov_vfio dev;		/* protected by dev_lock */
 	pthread_mutex_t dmabuf_lock;
 	int dmabuf;			/* protected by dmabuf_lock */
 	atomic_bool stop;
-	atomic_uint cycles;
-	atomic_uint resets, powers, closes, refused;
+	atomic_uint maps;
+	atomic_uint resets, powers, closes, refused, reads;
 	/* The first thing that went wrong. */
 	atomic_int error;
 	const char *failed;		/* set with error, before stop */
@@ -43,10 +46,11 @@ struct importer {
 	struct storm *storm;
 	pthread_t thread;
 	__u32 flags;
-	bool patient;	/* keeps what it has mapped until it is told */
-	int told;	/* eventfd */
+	bool patient;	/* stays mapped until it is notified */
+	int event;	/* fd, signalled at each invalidation */
 	int imp;
-	unsigned int maps, unmaps, left;
+	atomic_uint maps;
+	unsigned int unmaps, left;
 };
 
 static void fail(struct storm *storm, const char *what, int error)
@@ -61,13 +65,17 @@ static void fail(struct storm *storm, const char *what, int error)
 /* What is wrong with @ret, if it is not 0 or @may? */
 static bool check(struct storm *storm, const char *what, int ret, int may)
 {
-	if (!ret)
-		storm->cycles++;
-	else if (ret == may)
+	if (ret && ret == may)
 		storm->refused++;
-	else
+	else if (ret)
 		fail(storm, what, ret);
 	return !ret;
+}
+
+static void mapped(struct importer *i)
+{
+	i->maps++;
+	i->storm->maps++;
 }
 
 static int get_dmabuf(struct storm *storm)
@@ -85,7 +93,8 @@ static bool attach(struct importer *i)
 	int fd = get_dmabuf(i->storm);
 	int ret;
 
-	ret = importer_attach_iov(i->imp, fd, i->storm->pf, 0, i->flags, NULL);
+	ret = importer_attach_iov(i->imp, fd, i->storm->pf, i->storm->bar,
+				  i->flags, NULL);
 	close(fd);
 	return check(i->storm, "attach", ret, -ENODEV);
 }
@@ -97,7 +106,7 @@ static void map(struct importer *i, bool leave)
 
 	if (!check(i->storm, "map", importer_map(i->imp, NULL), -ENODEV))
 		return;
-	i->maps++;
+	mapped(i);
 
 	if (leave) {
 		i->left++;
@@ -110,22 +119,22 @@ static void map(struct importer *i, bool leave)
 }
 
 /*
- * Hold on to a mapping until told, and want it back at once: if the exporter
- * lets us have it, it waits for us for ever.
+ * Stay mapped until notified, then map again at once: an exporter that allows that
+ * too early waits for us for ever.
  */
-static void map_until_told(struct importer *i)
+static void map_until_event(struct importer *i)
 {
-	struct pollfd told = { .fd = i->told, .events = POLLIN };
+	struct pollfd event = { .fd = i->event, .events = POLLIN };
 	eventfd_t times;
 	int n, ret;
 
 	for (n = 0; n < 8 && !i->storm->stop; n++) {
 		ret = importer_map(i->imp, NULL);
-		/* -EBUSY: told, but lazy. */
+		/* -EBUSY: notified, but lazy. */
 		if (ret != -EBUSY && check(i->storm, "map", ret, -ENODEV))
-			i->maps++;
-		poll(&told, 1, 100);
-		eventfd_read(i->told, &times);
+			mapped(i);
+		poll(&event, 1, 100);
+		eventfd_read(i->event, &times);
 	}
 
 	ret = importer_unmap(i->imp);
@@ -144,7 +153,7 @@ static void *import(void *arg)
 			continue;
 		}
 		if (i->patient) {
-			map_until_told(i);
+			map_until_event(i);
 		} else {
 			map(i, false);
 			map(i, n % 4 == 0);
@@ -226,6 +235,11 @@ static int reopen(struct storm *storm, struct iov_vfio *dev)
 	return ret;
 }
 
+static int export_page(const struct iov_vfio *dev)
+{
+	return iov_vfio_export_one(dev, dev->bar, 0, iov_page_size());
+}
+
 /* Close the device, open it again, and export the buffer anew: its fd. */
 static int close_and_open(struct storm *storm)
 {
@@ -234,8 +248,7 @@ static int close_and_open(struct storm *storm)
 	pthread_mutex_lock(&storm->dev_lock);
 	close(storm->dev.fd);
 	close(storm->dev.iommufd);
-	ret = reopen(storm, &storm->dev) ?:
-	      iov_vfio_export_one(&storm->dev, 0, 0, PAGE);
+	ret = reopen(storm, &storm->dev) ?: export_page(&storm->dev);
 	pthread_mutex_unlock(&storm->dev_lock);
 	return ret;
 }
@@ -266,19 +279,66 @@ static void *closes(void *arg)
 	return NULL;
 }
 
+/* Resets that vfio does not do, but waits for its importers. */
+static void *sysfs_resets(void *arg)
+{
+	struct storm *storm = arg;
+	int ret;
+
+	while (!storm->stop) {
+		ret = iov_sysfs_reset(storm->dev.bdf);
+		if (ret)
+			fail(storm, "reset through sysfs", ret);
+		storm->resets++;
+		usleep(rand() % 20000);
+	}
+
+	return NULL;
+}
+
+/* Who looks at what is going on: debugfs walks attachments, and tracing reads offers. */
+static void *readers(void *arg)
+{
+	static const char pipe[] = "/sys/kernel/tracing/trace_pipe";
+	static const char enable[] =
+		"/sys/kernel/tracing/events/dma_buf_interconnect/enable";
+	struct storm *storm = arg;
+	char lines[4096];
+	int trace, on;
+
+	on = open(enable, O_WRONLY | O_CLOEXEC);
+	if (on >= 0 && write(on, "1", 1) != 1)
+		fail(storm, "tracing", -errno);
+	trace = open(pipe, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	while (!storm->stop) {
+		if (iov_bufinfo_count() < 0 && trace < 0)
+			break;
+		while (read(trace, lines, sizeof(lines)) > 0)
+			;
+		storm->reads++;
+		usleep(1000);
+	}
+
+	if (on >= 0 && write(on, "0", 1) != 1)
+		fail(storm, "tracing", -errno);
+	close(on);
+	close(trace);
+	return NULL;
+}
+
 FIXTURE(storm)
 {
+	struct iov_test t;
 	struct storm storm;
 	struct importer importers[IMPORTERS];
-	/* Before it began. */
-	int bufs;
-	unsigned int warned;
+	int bufs;	/* before it began */
 };
 
 FIXTURE_VARIANT(storm)
 {
-	void *(*disturb[3])(void *storm);
-	unsigned int percent;	/* of the cycles: some take longer */
+	void *(*disturb[4])(void *storm);
+	unsigned int percent;	/* of the mappings: some take longer */
 };
 
 FIXTURE_VARIANT_ADD(storm, resets)
@@ -287,9 +347,15 @@ FIXTURE_VARIANT_ADD(storm, resets)
 	.percent = 25,
 };
 
+FIXTURE_VARIANT_ADD(storm, sysfs_resets)
+{
+	.disturb = { resets, sysfs_resets, powers },
+	.percent = 6,
+};
+
 FIXTURE_VARIANT_ADD(storm, power)
 {
-	.disturb = { powers },
+	.disturb = { powers, readers },
 	.percent = 66,
 };
 
@@ -301,44 +367,42 @@ FIXTURE_VARIANT_ADD(storm, closes)
 
 FIXTURE_VARIANT_ADD(storm, all)
 {
-	.disturb = { resets, closes, powers },
+	.disturb = { resets, closes, powers, readers },
 	.percent = 6,
 };
 
+static void importer_setup(struct __test_metadata *_metadata,
+			   struct importer *importer, struct storm *storm,
+			   unsigned int nr)
+{
+	importer->storm = storm;
+	importer->flags = nr % 2 ? DMA_BUF_IOV_TEST_ATTACH_LAZY : 0;
+	importer->patient = nr >= IMPORTERS - 2;
+	importer->imp = importer_open();
+	ASSERT_LE(0, importer->imp);
+	importer->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_EQ(0, importer_eventfd(importer->imp, importer->event));
+}
+
 FIXTURE_SETUP(storm)
 {
+	const char *missing = iov_test_missing(&self->t);
 	struct storm *storm = &self->storm;
 	unsigned int i;
-	int ret;
 
-	self->warned = iov_kernel_warned();
-	if (iov_pf_find(0, storm->pf))
-		SKIP(return, "no PF with SR-IOV");
-
-	for (i = 0; i < IMPORTERS; i++) {
-		struct importer *importer = &self->importers[i];
-
-		importer->storm = storm;
-		importer->flags = i % 2 ? DMA_BUF_IOV_TEST_ATTACH_LAZY : 0;
-		importer->imp = importer_open();
-		if (importer->imp < 0)
-			SKIP(return, IMPORTER_HOWTO);
-		importer->patient = i >= IMPORTERS - 2;
-		importer->told = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		ASSERT_EQ(0, importer_eventfd(importer->imp, importer->told));
-	}
+	if (missing)
+		SKIP(return, "%s", missing);
+	for (i = 0; i < IMPORTERS; i++)
+		importer_setup(_metadata, &self->importers[i], storm, i);
 
 	self->bufs = iov_bufinfo_count();
-	ret = iov_vfio_setup(&storm->dev, storm->pf);
-	if (ret == -ENODEV || ret == -ENOENT)
-		SKIP(return, "no VF of %s for vfio-pci", storm->pf);
-	ASSERT_EQ(0, ret)
-		TH_LOG("cannot set up a VF of %s: %s", storm->pf,
-		       strerror(-ret));
-
+	ASSERT_EQ(0, iov_test_setup(&self->t));
+	memcpy(storm->pf, self->t.pf, sizeof(storm->pf));
+	storm->dev = self->t.vf;
+	storm->bar = storm->dev.bar;
 	pthread_mutex_init(&storm->dev_lock, NULL);
 	pthread_mutex_init(&storm->dmabuf_lock, NULL);
-	storm->dmabuf = iov_vfio_export_one(&storm->dev, 0, 0, PAGE);
+	storm->dmabuf = export_page(&storm->dev);
 	ASSERT_LE(0, storm->dmabuf);
 }
 
@@ -348,26 +412,26 @@ FIXTURE_TEARDOWN(storm)
 
 	for (i = 0; i < IMPORTERS; i++) {
 		close(self->importers[i].imp);
-		close(self->importers[i].told);
+		close(self->importers[i].event);
 	}
 	close(self->storm.dmabuf);
-	EXPECT_EQ(0, iov_vfio_close(&self->storm.dev));
-	EXPECT_EQ(self->warned, iov_kernel_warned())
-		TH_LOG("the kernel has warned: see its log");
+	/* It was opened again and again. */
+	self->t.vf = self->storm.dev;
+	IOV_TEST_TEARDOWN(&self->t);
 }
 
-static unsigned int cycles_wanted(unsigned int percent)
+static unsigned int maps_wanted(unsigned int percent)
 {
-	const char *env = getenv("DMABUF_TEST_CYCLES");
+	const char *env = getenv("DMABUF_TEST_MAPS");
 	unsigned long n = env ? strtoul(env, NULL, 0) : 0;
 
-	return (n ?: CYCLES) * percent / 100;
+	return (n ?: MAPS) * percent / 100;
 }
 
 static void progress(const struct storm *storm)
 {
-	printf("# cycles %u, %u refused: %u resets, %u low power, %u closes\n",
-	       storm->cycles, storm->refused, storm->resets, storm->powers,
+	printf("# %u maps, %u refused: %u resets, %u low power, %u closes\n",
+	       storm->maps, storm->refused, storm->resets, storm->powers,
 	       storm->closes);
 	fflush(stdout);
 }
@@ -377,33 +441,46 @@ static unsigned int revokes(const struct storm *storm)
 	return storm->resets + storm->powers + storm->closes;
 }
 
-/* Seconds for which a count has stood still. */
+/* For how long has a count stood still? */
 struct idle {
-	unsigned int last, seconds;
+	unsigned int last, ticks;
 };
 
 static bool hangs(struct idle *idle, unsigned int now)
 {
-	idle->seconds = now == idle->last ? idle->seconds + 1 : 0;
+	idle->ticks = now == idle->last ? idle->ticks + 1 : 0;
 	idle->last = now;
-	return idle->seconds >= STALL;
+	return idle->ticks >= TICKS(STALL);
 }
 
-/* Watch until there are enough cycles, or something fails or hangs. */
-static void watch(struct storm *storm, unsigned int wanted)
+/* Is it enough, of all together and of each? */
+static bool enough(const struct storm *storm, const struct importer *importers,
+		   unsigned int wanted)
 {
-	struct idle importers = {}, exporter = {};
-	unsigned int seconds = 0;
+	unsigned int i;
+
+	for (i = 0; i < IMPORTERS; i++)
+		if (importers[i].maps < MAPS_EACH)
+			return false;
+	return storm->maps >= wanted && revokes(storm) >= REVOKES;
+}
+
+/* Watch until it is enough, or something fails or hangs. */
+static void watch(struct storm *storm, const struct importer *importers,
+		  unsigned int wanted)
+{
+	struct idle maps = {}, exporter = {};
+	unsigned int ticks = 0;
 
 	while (!storm->stop) {
-		sleep(1);
-		if (storm->cycles >= wanted && revokes(storm) >= REVOKES)
+		usleep(TICK_US);
+		if (enough(storm, importers, wanted))
 			storm->stop = true;
-		if (hangs(&importers, storm->cycles))
-			fail(storm, "importers hang", -ETIMEDOUT);
+		if (hangs(&maps, storm->maps))
+			fail(storm, "nothing is mapped any more", -ETIMEDOUT);
 		if (hangs(&exporter, revokes(storm)))
 			fail(storm, "revoke hangs", -ETIMEDOUT);
-		if (++seconds % PROGRESS == 0)
+		if (++ticks % TICKS(PROGRESS) == 0)
 			progress(storm);
 	}
 
@@ -419,7 +496,7 @@ static int join(pthread_t thread)
 	return pthread_timedjoin_np(thread, NULL, &until);
 }
 
-/* Each mapping was given back once: by us, by an invalidation, or by detach. */
+/* Each mapping was unmapped once: by us, by an invalidation, or by detach. */
 static void check_balance(struct __test_metadata *_metadata,
 			  const struct importer *i)
 {
@@ -428,6 +505,7 @@ static void check_balance(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, importer_state(i->imp, &state));
 	EXPECT_EQ(0, state.attached);
 	EXPECT_EQ(0, state.mapped);
+	EXPECT_LT(0, i->maps);
 	EXPECT_GE(i->maps, i->unmaps + state.unmapped);
 	EXPECT_LE(i->maps, i->unmaps + state.unmapped + i->left);
 }
@@ -443,8 +521,8 @@ static void check_usable(struct __test_metadata *_metadata,
 
 	EXPECT_EQ(0, iov_vfio_low_power(&storm->dev, false));
 	EXPECT_EQ(0, iov_vfio_reset(&storm->dev));
-	EXPECT_EQ(0, importer_attach_iov(imp, storm->dmabuf, storm->pf, 0, 0,
-					 NULL));
+	EXPECT_EQ(0, importer_attach_iov(imp, storm->dmabuf, storm->pf,
+					 storm->bar, 0, NULL));
 	EXPECT_EQ(0, importer_map(imp, NULL));
 	EXPECT_EQ(0, importer_detach(imp));
 }
@@ -465,7 +543,7 @@ TEST_F_TIMEOUT(storm, storm, TIMEOUT)
 		ASSERT_EQ(0, pthread_create(&self->importers[i].thread, NULL,
 					    import, &self->importers[i]));
 
-	watch(storm, cycles_wanted(variant->percent));
+	watch(storm, self->importers, maps_wanted(variant->percent));
 
 	ASSERT_EQ(0, storm->error)
 		TH_LOG("%s: %s", storm->failed, strerror(-storm->error));

@@ -21,71 +21,58 @@
 #define IOV_TEST_NO_PF \
 	"no SR-IOV PF with a driver: set DMABUF_TEST_PF, as in 0000:01:00.0"
 
-/* The VF's BAR that the tests export: 16 KiB on the 82576. */
-#define IOV_TEST_BAR	0
+/* Of the VF's BAR, the tests export no more than the first pages. */
 #define IOV_TEST_PAGES	4
+
+/* To change the number of VFs takes seconds, so all tests of a program use two. */
+#define IOV_TEST_VFS	2
 
 struct iov_test {
 	char pf[IOV_BDF_LEN];
 	struct iov_vfio vf;
 	int imp;
+	unsigned int warned;
 };
 
-/*
- * To disable VFs takes seconds, so a program enables them once and disables them
- * when it ends. Which PFs there are is found out before, as PFs with VFs are
- * taken for in use.
- */
-#define IOV_TEST_VFS	2
-
-static void __attribute__((constructor)) iov_test_start(void)
+static inline size_t iov_page_size(void)
 {
-	char pf[IOV_BDF_LEN], pf2[IOV_BDF_LEN];
-	bool have = !iov_pf_find(0, pf), have2 = !iov_pf_find(1, pf2);
-
-	if (have)
-		setenv("DMABUF_TEST_PF", pf, 1);
-	if (have2)
-		setenv("DMABUF_TEST_PF2", pf2, 1);
+	return sysconf(_SC_PAGESIZE);
 }
 
-static void __attribute__((destructor)) iov_test_end(void)
+static inline bool iov_test_has_bar(const char *pf)
 {
-	char pf[IOV_BDF_LEN];
+	unsigned int bar;
 
-	if (!iov_pf_find(0, pf))
-		iov_sriov_set(pf, 0);
-}
-
-static inline int iov_test_enable(const char *pf)
-{
-	int ret = iov_sriov_set(pf, IOV_TEST_VFS);
-
-	/* Another number was left behind by a program that was killed. */
-	if (ret == -EBUSY)
-		ret = iov_sriov_set(pf, 0) ?: iov_sriov_set(pf, IOV_TEST_VFS);
-	return ret;
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (iov_vf_bar_size(pf, bar) >= IOV_TEST_PAGES * iov_page_size())
+			return true;
+	return false;
 }
 
 /* What there is not and the tests need, or NULL: a reason to skip. */
 static inline const char *iov_test_missing(struct iov_test *t)
 {
+	t->warned = iov_kernel_warned();
 	t->imp = importer_open();
 	if (t->imp < 0)
 		return IMPORTER_HOWTO;
-	if (iov_pf_find(0, t->pf))
+	if (iov_pf_find(0, t->pf) || !iov_has_driver(t->pf))
 		return IOV_TEST_NO_PF;
+	if (access("/sys/bus/pci/drivers/vfio-pci", F_OK) ||
+	    access("/dev/iommu", F_OK))
+		return "no vfio-pci or no /dev/iommu: modprobe vfio-pci iommufd";
+	if (iov_total_vfs(t->pf) < IOV_TEST_VFS)
+		return "the PF has no two VFs";
+	if (!iov_test_has_bar(t->pf))
+		return "the VFs have no memory BAR of four pages";
 	return NULL;
 }
 
 /* Where nothing is missing: enable VFs, give the first to vfio-pci, open it. */
 static inline int iov_test_setup(struct iov_test *t)
 {
-	char bdf[IOV_BDF_LEN];
-	int ret;
-
-	ret = iov_test_enable(t->pf) ?: iov_vf_bdf(t->pf, 0, bdf);
-	return ret ?: iov_vfio_bind(bdf) ?: iov_vfio_open(&t->vf, bdf);
+	return iov_sriov_set(t->pf, IOV_TEST_VFS) ?:
+	       iov_vfio_setup(&t->vf, t->pf);
 }
 
 /* In FIXTURE_TEARDOWN: the way back. */
@@ -94,12 +81,9 @@ static inline int iov_test_setup(struct iov_test *t)
 									\
 	close(__t->imp);						\
 	EXPECT_EQ(0, iov_vfio_close(&__t->vf));				\
+	EXPECT_EQ(__t->warned, iov_kernel_warned())			\
+		TH_LOG("the kernel has warned: see its log");		\
 } while (0)
-
-static inline size_t iov_page_size(void)
-{
-	return sysconf(_SC_PAGESIZE);
-}
 
 /* Part of a BAR, in pages. */
 struct iov_pages {
@@ -107,7 +91,7 @@ struct iov_pages {
 	unsigned int nr;
 };
 
-/* A dma-buf of @nr parts of the VF's BAR: its fd. */
+/* A dma-buf of @nr parts of the VF's BAR: its fd, or -errno. */
 static inline int iov_test_export(const struct iov_test *t,
 				  const struct iov_pages *parts,
 				  unsigned int nr)
@@ -124,12 +108,12 @@ static inline int iov_test_export(const struct iov_test *t,
 		ranges[i].offset = parts[i].first * iov_page_size();
 		ranges[i].length = parts[i].nr * iov_page_size();
 	}
-	fd = iov_vfio_export(&t->vf, IOV_TEST_BAR, ranges, nr);
+	fd = iov_vfio_export(&t->vf, t->vf.bar, ranges, nr);
 	free(ranges);
 	return fd;
 }
 
-/* A dma-buf of the VF's whole BAR: its fd. */
+/* A dma-buf of all pages that the tests use: its fd, or -errno. */
 static inline int iov_test_export_bar(const struct iov_test *t)
 {
 	static const struct iov_pages bar = { 0, IOV_TEST_PAGES };
@@ -188,7 +172,7 @@ static inline FILE *iov_trace_read(void)
 
 /*
  * Is @line the event @event of the dma-buf with inode number @ino? But not of an
- * offer of phys: that is for iommufd, and not every kernel has it.
+ * offer of phys, which is for iommufd: the tests are of IOV.
  */
 static inline bool iov_trace_is(const char *line, const char *event,
 				unsigned long long ino)

@@ -22,10 +22,15 @@
 #include <linux/iommufd.h>
 #include <linux/pci_regs.h>
 
+#include "../kselftest.h"
 #include "iov_vfio.h"
 
 #define PCI_DEVICES	"/sys/bus/pci/devices/"
 #define BUFINFO		"/sys/kernel/debug/dma_buf/bufinfo"
+
+/* For what cannot be waited for in another way: udev, a driver that probes. */
+#define RETRIES		50
+#define RETRY_US	(100 * 1000)
 
 pid_t iov_start(int (*fn)(void *arg), void *arg)
 {
@@ -108,13 +113,19 @@ static int sysfs_write(void *arg)
 	return ret;
 }
 
+static void sysfs_write_init(struct sysfs_write *w, const char *bdf,
+			     const char *file, const char *value)
+{
+	snprintf(w->path, sizeof(w->path), PCI_DEVICES "%s/%s", bdf, file);
+	snprintf(w->value, sizeof(w->value), "%s", value);
+}
+
 static pid_t sysfs_write_start(const char *bdf, const char *file,
 			       const char *value)
 {
 	struct sysfs_write w;
 
-	snprintf(w.path, sizeof(w.path), PCI_DEVICES "%s/%s", bdf, file);
-	snprintf(w.value, sizeof(w.value), "%s", value);
+	sysfs_write_init(&w, bdf, file, value);
 	return iov_start(sysfs_write, &w);
 }
 
@@ -158,34 +169,92 @@ bool iov_has_driver(const char *bdf)
 	return sysfs_exists(bdf, "driver");
 }
 
-static bool sysfs_is(const char *bdf, const char *file, unsigned int value)
+static FILE *sysfs_open(const char *bdf, const char *file)
 {
 	char path[PATH_MAX];
-	unsigned int is;
-	bool ret;
-	FILE *f;
 
 	snprintf(path, sizeof(path), PCI_DEVICES "%s/%s", bdf, file);
-	f = fopen(path, "r");
+	return fopen(path, "r");
+}
+
+/* A number, 0 if there is none. */
+static unsigned int sysfs_get(const char *bdf, const char *file)
+{
+	FILE *f = sysfs_open(bdf, file);
+	int value;
+
 	if (!f)
-		return false;
-	ret = fscanf(f, "%x", &is) == 1 && is == value;
+		return 0;
+	if (fscanf(f, "%i", &value) != 1)
+		value = 0;
 	fclose(f);
+	return value;
+}
+
+unsigned int iov_total_vfs(const char *pf)
+{
+	return sysfs_get(pf, "sriov_totalvfs");
+}
+
+/*
+ * The file "resource" has a line for each: BARs 0 to 5, ROM, and the VFs' BARs 0
+ * to 5, each of which is as large as those of all VFs together.
+ */
+#define RESOURCE_VF_BARS	7
+#define IORESOURCE_MEM		0x200
+
+static __u64 memory_size(const char *bdf, unsigned int line)
+{
+	unsigned long long start = 0, end = 0, flags = 0;
+	FILE *f = sysfs_open(bdf, "resource");
+	unsigned int i;
+
+	if (!f)
+		return 0;
+	for (i = 0; i <= line; i++)
+		if (fscanf(f, "%llx %llx %llx", &start, &end, &flags) != 3)
+			flags = 0;
+	fclose(f);
+	return flags & IORESOURCE_MEM ? end - start + 1 : 0;
+}
+
+__u64 iov_bar_size(const char *bdf, unsigned int bar)
+{
+	return memory_size(bdf, bar);
+}
+
+__u64 iov_vf_bar_size(const char *pf, unsigned int bar)
+{
+	unsigned int total = iov_total_vfs(pf);
+
+	return total ? memory_size(pf, RESOURCE_VF_BARS + bar) / total : 0;
+}
+
+/* Three writes, of which the second matters. */
+static int sriov_write(void *arg)
+{
+	struct sysfs_write *w = arg;
+	int ret;
+
+	sysfs_write(&w[0]);
+	ret = sysfs_write(&w[1]);
+	sysfs_write(&w[2]);
 	return ret;
 }
 
-bool iov_is_82576(const char *bdf)
-{
-	return sysfs_is(bdf, "vendor", 0x8086) &&
-	       sysfs_is(bdf, "device", 0x10ca);
-}
-
+/* VFs are not probed by their own driver: a test gives them to vfio-pci anyway. */
 pid_t iov_sriov_set_start(const char *pf, unsigned int numvfs)
 {
-	char value[16];
+	static const char autoprobe[] = "sriov_drivers_autoprobe";
+	struct sysfs_write w[3];
+	char number[16];
 
-	snprintf(value, sizeof(value), "%u", numvfs);
-	return sysfs_write_start(pf, "sriov_numvfs", value);
+	snprintf(number, sizeof(number), "%u", numvfs);
+	sysfs_write_init(&w[0], pf, autoprobe, "0");
+	sysfs_write_init(&w[1], pf, "sriov_numvfs", number);
+	sysfs_write_init(&w[2], pf, autoprobe,
+			 sysfs_get(pf, autoprobe) ? "1" : "0");
+	return iov_start(sriov_write, w);
 }
 
 int iov_vf_bdf(const char *pf, unsigned int vf, char bdf[IOV_BDF_LEN])
@@ -207,24 +276,31 @@ static unsigned int count_vfs(const char *pf)
 	return nr;
 }
 
+/* The number is only changed from and to 0. */
+static int change_vfs(const char *pf, unsigned int from, unsigned int to)
+{
+	int ret = 0;
+
+	if (from)
+		ret = iov_finish(iov_sriov_set_start(pf, 0));
+	if (!ret && to)
+		ret = iov_finish(iov_sriov_set_start(pf, to));
+	return ret;
+}
+
 int iov_sriov_set(const char *pf, unsigned int numvfs)
 {
 	unsigned int has = count_vfs(pf);
-	int ret = 0;
 
 	if (numvfs ? has >= numvfs : !has)
 		return 0;
-	if (has)
-		ret = iov_finish(iov_sriov_set_start(pf, 0));
-	if (!ret && numvfs)
-		ret = iov_finish(iov_sriov_set_start(pf, numvfs));
-	return ret;
+	return change_vfs(pf, has, numvfs);
 }
 
 /* The PFs to test with, as they were when the program started. */
 static struct {
 	char bdf[IOV_BDF_LEN];
-	bool had_vfs;
+	unsigned int nr_vfs;
 } pfs[2];
 
 static int is_pf(const struct dirent *entry)
@@ -240,7 +316,7 @@ static void set_pf(unsigned int nr, const char *bdf)
 		return;
 
 	snprintf(pfs[nr].bdf, IOV_BDF_LEN, "%.*s", IOV_BDF_LEN - 1, bdf);
-	pfs[nr].had_vfs = count_vfs(bdf);
+	pfs[nr].nr_vfs = count_vfs(bdf);
 }
 
 static void __attribute__((constructor)) find_pfs(void)
@@ -250,17 +326,17 @@ static void __attribute__((constructor)) find_pfs(void)
 	struct dirent **entries;
 	int i, n;
 
+	if (env2 && *env2)
+		set_pf(1, env2);
 	if (env && *env) {
 		set_pf(0, env);
-		if (env2 && *env2)
-			set_pf(1, env2);
 		return;
 	}
 
 	n = scandir(PCI_DEVICES, &entries, is_pf, alphasort);
 	for (i = 0; i < n; i++) {
-		if (i < 2)
-			set_pf(i, entries[i]->d_name);
+		if (!i)
+			set_pf(0, entries[i]->d_name);
 		free(entries[i]);
 	}
 	if (n >= 0)
@@ -268,13 +344,15 @@ static void __attribute__((constructor)) find_pfs(void)
 }
 
 /* When main() ends: children of the test harness do not get here. */
-static void __attribute__((destructor)) disable_vfs(void)
+static void __attribute__((destructor)) restore_vfs(void)
 {
-	unsigned int i;
+	unsigned int i, has;
 
-	for (i = 0; i < 2; i++)
-		if (*pfs[i].bdf && !pfs[i].had_vfs)
-			iov_sriov_set(pfs[i].bdf, 0);
+	for (i = 0; i < ARRAY_SIZE(pfs); i++) {
+		has = *pfs[i].bdf ? count_vfs(pfs[i].bdf) : pfs[i].nr_vfs;
+		if (has != pfs[i].nr_vfs)
+			change_vfs(pfs[i].bdf, has, pfs[i].nr_vfs);
+	}
 }
 
 int iov_pf_find(unsigned int nr, char pf[IOV_BDF_LEN])
@@ -294,7 +372,7 @@ static bool has_vfio_driver(const char *bdf)
 	       !strcmp(driver, "vfio-pci");
 }
 
-static int probe_driver(const char *bdf)
+int iov_probe(const char *bdf)
 {
 	struct sysfs_write w = { .path = "/sys/bus/pci/drivers_probe" };
 
@@ -302,22 +380,61 @@ static int probe_driver(const char *bdf)
 	return iov_bounded(sysfs_write, &w);
 }
 
-int iov_vfio_bind(const char *bdf)
+pid_t iov_remove_start(const char *bdf)
+{
+	return sysfs_write_start(bdf, "remove", "1");
+}
+
+int iov_rescan(void)
+{
+	struct sysfs_write w = {
+		.path = "/sys/bus/pci/rescan",
+		.value = "1",
+	};
+
+	return iov_bounded(sysfs_write, &w);
+}
+
+pid_t iov_sysfs_reset_start(const char *bdf)
+{
+	return sysfs_write_start(bdf, "reset", "1");
+}
+
+int iov_sysfs_reset(const char *bdf)
+{
+	return iov_finish(iov_sysfs_reset_start(bdf));
+}
+
+/* 0 also if the driver is gone already: a probe that failed ended meanwhile. */
+static int unbind_driver(const char *bdf)
 {
 	int ret;
+
+	if (!iov_has_driver(bdf))
+		return 0;
+	ret = sysfs_set(bdf, "driver/unbind", bdf);
+	return ret == -ENOENT || ret == -ENODEV ? 0 : ret;
+}
+
+/*
+ * The function's own driver may be about to probe it, as that is asynchronous for
+ * some drivers: it can come in between at any time, but only once.
+ */
+int iov_vfio_bind(const char *bdf)
+{
+	int ret = 0, i;
 
 	if (has_vfio_driver(bdf))
 		return 0;
 
 	ret = sysfs_set(bdf, "driver_override", "vfio-pci");
-	if (!ret && iov_has_driver(bdf))
-		ret = sysfs_set(bdf, "driver/unbind", bdf);
-	if (!ret)
-		ret = probe_driver(bdf);
-	if (ret)
-		return ret;
-
-	return has_vfio_driver(bdf) ? 0 : -ENODEV;
+	for (i = 0; !ret && i < RETRIES; i++) {
+		ret = unbind_driver(bdf) ?: iov_probe(bdf);
+		if (!ret && has_vfio_driver(bdf))
+			return 0;
+		usleep(RETRY_US);
+	}
+	return ret ?: -ENODEV;
 }
 
 pid_t iov_vfio_unbind_start(const char *bdf)
@@ -371,17 +488,44 @@ static int bind_iommufd(void *arg)
 	return ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ? -errno : 0;
 }
 
+/* The largest that can be mapped: its number; 0 if there is none. */
+static unsigned int largest_bar(const struct iov_vfio *dev)
+{
+	struct vfio_region_info info;
+	unsigned int bar, largest = 0;
+	__u64 size = 0;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		if (!iov_vfio_region(dev, bar, &info) && info.size > size &&
+		    info.flags & VFIO_REGION_INFO_FLAG_MMAP) {
+			size = info.size;
+			largest = bar;
+		}
+	}
+	return largest;
+}
+
 static int dev_open(struct iov_vfio *dev, const char *bdf)
 {
+	int ret, i;
+
 	dev->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	if (dev->iommufd < 0)
 		return -errno;
 
+	/* The node may be for udev to make. */
 	dev->fd = cdev_open(bdf);
+	for (i = 0; dev->fd == -ENOENT && i < RETRIES; i++) {
+		usleep(RETRY_US);
+		dev->fd = cdev_open(bdf);
+	}
 	if (dev->fd < 0)
 		return dev->fd;
 
-	return iov_bounded(bind_iommufd, dev) ?: iov_vfio_memory(dev, true);
+	ret = iov_bounded(bind_iommufd, dev) ?: iov_vfio_memory(dev, true);
+	if (!ret)
+		dev->bar = largest_bar(dev);
+	return ret;
 }
 
 int iov_vfio_open(struct iov_vfio *dev, const char *bdf)
@@ -460,6 +604,123 @@ int iov_vfio_region(const struct iov_vfio *dev, unsigned int index,
 	return ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info) ? -errno : 0;
 }
 
+static __u32 config_read(const struct iov_vfio *dev, unsigned int reg)
+{
+	struct vfio_region_info config;
+	__u32 value = 0;
+
+	if (iov_vfio_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config) ||
+	    pread(dev->fd, &value, sizeof(value), config.offset + reg) !=
+	    sizeof(value))
+		return 0;
+	return value;
+}
+
+/* Where in config space is the capability? 0 if there is none. */
+static unsigned int find_capability(const struct iov_vfio *dev, __u8 id)
+{
+	unsigned int pos = config_read(dev, PCI_CAPABILITY_LIST) & 0xfc;
+	__u32 header;
+	int ttl;
+
+	for (ttl = 48; pos && ttl; ttl--) {
+		header = config_read(dev, pos);
+		if ((header & 0xff) == id)
+			return pos;
+		pos = header >> 8 & 0xfc;
+	}
+	return 0;
+}
+
+/* The first entries of the MSI-X table: nobody has enabled MSI-X. */
+#define MSIX_ENTRIES	4
+
+static int find_msix_table(const struct iov_vfio *vf,
+			   struct dma_buf_iov_test_window *window)
+{
+	unsigned int pos = find_capability(vf, PCI_CAP_ID_MSIX), bar, nr;
+	struct vfio_region_info info;
+	__u32 table, offset;
+
+	if (!pos)
+		return -ENODEV;
+	table = config_read(vf, pos + PCI_MSIX_TABLE);
+	bar = table & PCI_MSIX_TABLE_BIR;
+	offset = table & PCI_MSIX_TABLE_OFFSET;
+	nr = (config_read(vf, pos) >> 16 & PCI_MSIX_FLAGS_QSIZE) + 1;
+	if (nr > MSIX_ENTRIES)
+		nr = MSIX_ENTRIES;
+	if (iov_vfio_region(vf, bar, &info) ||
+	    !(info.flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return -ENODEV;
+
+	*window = (struct dma_buf_iov_test_window) {
+		.vf_bar = bar,
+		.pf_bar = DMA_BUF_IOV_TEST_VF_BARS + bar,
+		.vf_offset = offset,
+		.size = nr * PCI_MSIX_ENTRY_SIZE,
+		.pf_offset = offset,
+		.pf_stride = info.size,
+	};
+	return 0;
+}
+
+/*
+ * The 82576: 64 bytes of mailbox memory at 0x800 of each VF's BAR 0 are in the
+ * PF's BAR 0, too, one VF's after the other's.
+ */
+static const struct dma_buf_iov_test_window mailbox_82576 = {
+	.vf_bar = 0,
+	.pf_bar = 0,
+	.vf_offset = 0x800,
+	.size = 64,
+	.pf_offset = 0x800,
+	.pf_stride = 64,
+};
+
+/* The IDs of a VF are not in its config space, but sysfs knows them. */
+static bool is_82576(const char *bdf)
+{
+	return sysfs_get(bdf, "vendor") == 0x8086 &&
+	       sysfs_get(bdf, "device") == 0x10ca;
+}
+
+int iov_shared_find(const struct iov_vfio *vf, struct iov_shared *shared)
+{
+	shared->msix = !is_82576(vf->bdf);
+	if (shared->msix)
+		return find_msix_table(vf, &shared->window);
+
+	shared->window = mailbox_82576;
+	return 0;
+}
+
+/* The words of an entry of an MSI-X table. */
+#define MSIX_WORD(reg)		((reg) / sizeof(__u32))
+#define MSIX_ENTRY_WORDS	MSIX_WORD(PCI_MSIX_ENTRY_SIZE)
+
+__u32 iov_shared_keeps(const struct iov_shared *shared, unsigned int index,
+		       __u32 value)
+{
+	if (!shared->msix)
+		return value;
+
+	switch (index % MSIX_ENTRY_WORDS) {
+	case MSIX_WORD(PCI_MSIX_ENTRY_LOWER_ADDR):
+		return value & ~3U;
+	case MSIX_WORD(PCI_MSIX_ENTRY_VECTOR_CTRL):
+		return PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	default:
+		return value;
+	}
+}
+
+__u64 iov_shared_word(const struct iov_shared *shared)
+{
+	return shared->window.vf_offset +
+	       (shared->msix ? PCI_MSIX_ENTRY_DATA : 0);
+}
+
 void *iov_vfio_mmap(const struct iov_vfio *dev, unsigned int bar, size_t *size)
 {
 	struct vfio_region_info info;
@@ -526,32 +787,70 @@ static int do_reset(void *arg)
 	return ioctl(dev->fd, VFIO_DEVICE_RESET) ? -errno : 0;
 }
 
+pid_t iov_vfio_reset_start(const struct iov_vfio *dev)
+{
+	return iov_start(do_reset, (void *)dev);
+}
+
 int iov_vfio_reset(const struct iov_vfio *dev)
 {
-	return iov_bounded(do_reset, (void *)dev);
+	return iov_finish(iov_vfio_reset_start(dev));
+}
+
+/* Read or write @len bytes of configuration space. */
+static int config(const struct iov_vfio *dev, off_t pos, void *data, size_t len,
+		  bool write)
+{
+	struct vfio_region_info info;
+	ssize_t done;
+	int ret;
+
+	ret = iov_vfio_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	if (ret)
+		return ret;
+
+	done = write ? pwrite(dev->fd, data, len, info.offset + pos) :
+		       pread(dev->fd, data, len, info.offset + pos);
+	return done == (ssize_t)len ? 0 : -EIO;
+}
+
+/* Clear bits and set others, in a register of 16 bits. */
+static int config_change(const struct iov_vfio *dev, off_t pos, __u16 clear,
+			 __u16 set)
+{
+	__u16 value;
+	int ret;
+
+	ret = config(dev, pos, &value, sizeof(value), false);
+	if (ret)
+		return ret;
+
+	value = (value & ~clear) | set;
+	return config(dev, pos, &value, sizeof(value), true);
+}
+
+/* Where in configuration space a capability is, -ENOENT if there is none. */
+static int find_cap(const struct iov_vfio *dev, __u8 id)
+{
+	__u8 entry[2] = {}, pos;
+	int i, ret;
+
+	ret = config(dev, PCI_CAPABILITY_LIST, &pos, 1, false);
+	for (i = 0; !ret && pos && i < 48; i++) {
+		ret = config(dev, pos, entry, sizeof(entry), false);
+		if (!ret && entry[0] == id)
+			return pos;
+		pos = entry[1];
+	}
+
+	return ret ?: -ENOENT;
 }
 
 static int set_memory(const struct iov_vfio *dev, bool enable)
 {
-	struct vfio_region_info config;
-	__u16 command;
-	off_t pos;
-	int ret;
-
-	ret = iov_vfio_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config);
-	if (ret)
-		return ret;
-
-	pos = config.offset + PCI_COMMAND;
-	if (pread(dev->fd, &command, sizeof(command), pos) != sizeof(command))
-		return -EIO;
-
-	command |= PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
-	if (!enable)
-		command &= ~PCI_COMMAND_MEMORY;
-	if (pwrite(dev->fd, &command, sizeof(command), pos) != sizeof(command))
-		return -EIO;
-	return 0;
+	return config_change(dev, PCI_COMMAND, PCI_COMMAND_MEMORY,
+			     PCI_COMMAND_MASTER |
+			     (enable ? PCI_COMMAND_MEMORY : 0));
 }
 
 static int memory_on(void *arg)
@@ -567,6 +866,116 @@ static int memory_off(void *arg)
 int iov_vfio_memory(const struct iov_vfio *dev, bool enable)
 {
 	return iov_bounded(enable ? memory_on : memory_off, (void *)dev);
+}
+
+static int do_flr(void *arg)
+{
+	int cap = find_cap(arg, PCI_CAP_ID_EXP);
+	__u32 devcap;
+
+	if (cap < 0)
+		return cap;
+	if (config(arg, cap + PCI_EXP_DEVCAP, &devcap, sizeof(devcap), false))
+		return -EIO;
+	if (!(devcap & PCI_EXP_DEVCAP_FLR))
+		return -ENOENT;
+
+	return config_change(arg, cap + PCI_EXP_DEVCTL, 0,
+			     PCI_EXP_DEVCTL_BCR_FLR);
+}
+
+int iov_vfio_flr(const struct iov_vfio *dev)
+{
+	return iov_bounded(do_flr, (void *)dev);
+}
+
+static int do_af_flr(void *arg)
+{
+	int cap = find_cap(arg, PCI_CAP_ID_AF);
+	__u8 ctrl = PCI_AF_CTRL_FLR;
+
+	return cap < 0 ? cap : config(arg, cap + PCI_AF_CTRL, &ctrl, 1, true);
+}
+
+int iov_vfio_af_flr(const struct iov_vfio *dev)
+{
+	return iov_bounded(do_af_flr, (void *)dev);
+}
+
+static int set_d3hot(const struct iov_vfio *dev, bool enter)
+{
+	int cap = find_cap(dev, PCI_CAP_ID_PM);
+
+	if (cap < 0)
+		return cap;
+	return config_change(dev, cap + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK,
+			     enter ? 3 : 0);
+}
+
+static int d3hot_enter(void *arg)
+{
+	return set_d3hot(arg, true);
+}
+
+static int d3hot_leave(void *arg)
+{
+	return set_d3hot(arg, false);
+}
+
+int iov_vfio_d3hot(const struct iov_vfio *dev, bool enter)
+{
+	return iov_bounded(enter ? d3hot_enter : d3hot_leave, (void *)dev);
+}
+
+int iov_vfio_low_power_wakeup(const struct iov_vfio *dev, int eventfd)
+{
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_low_power_entry_with_wakeup entry;
+	} arg = {
+		.feature.argsz = sizeof(arg),
+		.feature.flags = VFIO_DEVICE_FEATURE_SET |
+			VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+		.entry.wakeup_eventfd = eventfd,
+	};
+
+	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, &arg) ? -errno : 0;
+}
+
+bool iov_vfio_sleeps(const struct iov_vfio *dev)
+{
+	char path[PATH_MAX], status[16];
+	int i;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/power/runtime_status",
+		 dev->bdf);
+	for (i = 0; i < IOV_PATIENCE * 100; i++) {
+		FILE *f = fopen(path, "r");
+		bool sleeps;
+
+		if (!f)
+			return false;
+		sleeps = fscanf(f, "%15s", status) == 1 &&
+			 !strcmp(status, "suspended");
+		fclose(f);
+		if (sleeps)
+			return true;
+		usleep(10 * 1000);
+	}
+
+	return false;
+}
+
+static int do_wake(void *arg)
+{
+	__u16 command;
+
+	return config(arg, PCI_COMMAND, &command, sizeof(command), false);
+}
+
+int iov_vfio_wake(const struct iov_vfio *dev)
+{
+	return iov_bounded(do_wake, (void *)dev);
 }
 
 int iov_vfio_set_low_power(const struct iov_vfio *dev, bool enter)
@@ -677,18 +1086,39 @@ int iov_bufinfo_count(void)
 	return nr;
 }
 
+/* The next record of the kernel's log: false if there is no other one yet. */
+static bool next_record(int kmsg, char *record, size_t size)
+{
+	ssize_t len;
+
+	/* -EPIPE: records were overwritten before we came to read them. */
+	do {
+		len = read(kmsg, record, size - 1);
+	} while (len < 0 && errno == EPIPE);
+	if (len <= 0)
+		return false;
+	record[len] = '\0';
+	return true;
+}
+
 unsigned int iov_kernel_warned(void)
 {
-	/* bad page (KASAN, too), died, warned: see tainted-kernels.rst */
-	const unsigned long bad = 1 << 5 | 1 << 7 | 1 << 9;
-	unsigned long taint = 0;
-	FILE *f;
+	static const char *const bad[] = {
+		"WARNING: ", "BUG: ", "UBSAN: ", "Oops: ", "blocked for more than ",
+	};
+	static unsigned int warned;
+	static int kmsg = -1;
+	char record[8192];
+	unsigned int i;
 
-	f = fopen("/proc/sys/kernel/tainted", "r");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%lu", &taint) != 1)
-		taint = 0;
-	fclose(f);
-	return taint & bad;
+	if (kmsg < 0) {
+		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		if (kmsg >= 0)
+			lseek(kmsg, 0, SEEK_END);
+	}
+
+	while (kmsg >= 0 && next_record(kmsg, record, sizeof(record)))
+		for (i = 0; i < ARRAY_SIZE(bad); i++)
+			warned += !!strstr(record, bad[i]);
+	return warned;
 }

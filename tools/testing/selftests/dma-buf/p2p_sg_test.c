@@ -4,27 +4,34 @@
  *
  * The engine is QEMU's edu, without a driver: the test importer attaches and maps
  * for it, and this program writes the DMA addresses that it is told to edu's
- * registers. The memory is BAR 2 of QEMU's ivshmem-plain, exported by vfio-pci,
- * without struct page. How it is mapped depends on where the two are:
+ * registers. As edu takes 100 ms for 4 KiB, what is large is for QEMU's virtio-blk,
+ * also without a driver. The memory is BAR 2 of QEMU's ivshmem-plain, exported by
+ * vfio-pci, without struct page. How it is mapped depends on where the two are:
  *
  *   under one switch	by the bus addresses of the BAR, one entry for each range,
  *			as long as no port redirects by ACS
  *   else		through the host bridge, by the IOMMU: one entry, an IOVA
  *
- * edu has no driver that would set its DMA mask, so it is PCI's default of 32
- * bits, which IOVA keeps to. A bus address does not care for the mask.
+ * The engines have no driver that would set their DMA mask, so it is PCI's default
+ * of 32 bits, which IOVA keeps to. A bus address does not care for the mask.
  */
 #include "kselftest_harness.h"
 #include <dirent.h>
 #include <limits.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <linux/pci_regs.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
 
 #include "iov_test.h"
 
 #define PCI_DEVICES	"/sys/bus/pci/devices/"
 #define EDU_ID		0x11e81234
+#define VIRTIO_BLK_ID	0x10421af4
 #define IVSHMEM_ID	0x11101af4
 #define IVSHMEM_BAR	2
 
@@ -132,24 +139,37 @@ static bool path_redirects(const char *path, const char *top)
 }
 
 struct pair {
-	char edu[IOV_BDF_LEN];
+	char engine[IOV_BDF_LEN];
 	char ivshmem[IOV_BDF_LEN];
 	bool bus_addr;
 };
 
 static void look_at(struct pair *pair)
 {
-	char *edu = device_path(pair->edu), *ivshmem = device_path(pair->ivshmem);
+	char *engine = device_path(pair->engine);
+	char *ivshmem = device_path(pair->ivshmem);
 	char top[IOV_BDF_LEN];
 
-	pair->bus_addr = edu && ivshmem && common_bridge(edu, ivshmem, top) &&
-			 !path_redirects(edu, top) &&
+	pair->bus_addr = engine && ivshmem &&
+			 common_bridge(engine, ivshmem, top) &&
+			 !path_redirects(engine, top) &&
 			 !path_redirects(ivshmem, top);
-	free(edu);
+	free(engine);
 	free(ivshmem);
 }
 
-static bool find_pair(struct pair *pair, bool bus_addr)
+static uint64_t bar_size(const char *bdf, unsigned int bar)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%u", bdf, bar);
+	return stat(path, &st) ? 0 : st.st_size;
+}
+
+/* An @engine, and an ivshmem of at least @size */
+static bool find_pair(struct pair *pair, uint32_t engine, uint64_t size,
+		      bool bus_addr)
 {
 	struct dirent **d;
 	bool found = false;
@@ -157,12 +177,14 @@ static bool find_pair(struct pair *pair, bool bus_addr)
 
 	n = scandir(PCI_DEVICES, &d, NULL, alphasort);
 	for (i = 0; i < n; i++) {
-		if (config_read(d[i]->d_name, 0) != EDU_ID)
+		if (config_read(d[i]->d_name, 0) != engine)
 			continue;
 		for (j = 0; j < n && !found; j++) {
-			if (config_read(d[j]->d_name, 0) != IVSHMEM_ID)
+			if (config_read(d[j]->d_name, 0) != IVSHMEM_ID ||
+			    bar_size(d[j]->d_name, IVSHMEM_BAR) < size)
 				continue;
-			snprintf(pair->edu, IOV_BDF_LEN, "%.15s", d[i]->d_name);
+			snprintf(pair->engine, IOV_BDF_LEN, "%.15s",
+				 d[i]->d_name);
 			snprintf(pair->ivshmem, IOV_BDF_LEN, "%.15s",
 				 d[j]->d_name);
 			look_at(pair);
@@ -189,19 +211,11 @@ static uint64_t bar_address(const char *bdf, unsigned int bar)
 }
 
 /*
- * The engine, without a driver
+ * An engine, without a driver
  */
 
-#define EDU_SIZE	0x100000
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define EDU_DMA_RUN	0x1
-#define EDU_DMA_TO_BUS	0x2
-#define EDU_BUFFER	0x40000
-
-static void *edu_open(const char *bdf)
+/* Map @size bytes of its BAR @bar, and let it do DMA. */
+static void *engine_open(const char *bdf, unsigned int bar, size_t size)
 {
 	char path[PATH_MAX];
 	uint16_t command;
@@ -218,26 +232,36 @@ static void *edu_open(const char *bdf)
 	if (config_write16(bdf, PCI_COMMAND, command | PCI_COMMAND_MASTER))
 		return NULL;
 
-	fd = sysfs_open(bdf, "resource0", O_RDWR);
+	snprintf(path, sizeof(path), "resource%u", bar);
+	fd = sysfs_open(bdf, path, O_RDWR);
 	if (fd < 0)
 		return NULL;
-	regs = mmap(NULL, EDU_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	regs = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	return regs == MAP_FAILED ? NULL : regs;
 }
 
-static int edu_close(const char *bdf, void *regs)
+static int engine_close(const char *bdf, void *regs, size_t size)
 {
 	uint16_t command = config_read(bdf, PCI_COMMAND);
 	char path[PATH_MAX];
 	int ret;
 
 	if (regs)
-		munmap(regs, EDU_SIZE);
+		munmap(regs, size);
 	ret = config_write16(bdf, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
 	snprintf(path, sizeof(path), PCI_DEVICES "%s/enable", bdf);
 	return iov_write_file(path, "0") ?: ret;
 }
+
+#define EDU_SIZE	0x100000
+#define EDU_DMA_SRC	0x80
+#define EDU_DMA_DST	0x88
+#define EDU_DMA_COUNT	0x90
+#define EDU_DMA_CMD	0x98
+#define EDU_DMA_RUN	0x1
+#define EDU_DMA_TO_BUS	0x2
+#define EDU_BUFFER	0x40000
 
 static void edu_write(void *regs, unsigned int reg, uint64_t value)
 {
@@ -329,7 +353,7 @@ static void fill(FIXTURE_DATA(sg) * self, uint32_t round)
 /*
  * What emulation needs, and hardware does not: QEMU's switch does not route from
  * one port to the other, but hands all requests to the IOMMU. For them to come
- * back down, the IOMMU must not translate what edu asks for.
+ * back down, the IOMMU must not translate what the engine asks for.
  */
 static int set_domain(const char *bdf, const char *type)
 {
@@ -339,7 +363,7 @@ static int set_domain(const char *bdf, const char *type)
 	return iov_write_file(path, type);
 }
 
-#define NO_ROUTE "edu's IOMMU group cannot be made to pass on bus addresses"
+#define NO_ROUTE "the engine's IOMMU group cannot be made to pass on bus addresses"
 
 /* Map, and learn the DMA addresses. */
 static int map_sg(FIXTURE_DATA(sg) * self)
@@ -360,15 +384,15 @@ FIXTURE_SETUP(sg)
 	self->imp = importer_open();
 	if (self->imp < 0)
 		SKIP(return, IMPORTER_HOWTO);
-	if (!find_pair(&self->pair, variant->bus_addr))
+	if (!find_pair(&self->pair, EDU_ID, 0, variant->bus_addr))
 		SKIP(return, "no edu and ivshmem that %s",
 		     variant->bus_addr ? "a switch joins" : "are apart");
 
 	self->page = iov_page_size();
-	self->edu = edu_open(self->pair.edu);
+	self->edu = engine_open(self->pair.engine, 0, EDU_SIZE);
 	ASSERT_NE(NULL, self->edu);
 	self->routed = !variant->bus_addr ||
-		       !set_domain(self->pair.edu, "identity");
+		       !set_domain(self->pair.engine, "identity");
 	ASSERT_EQ(0, iov_vfio_bind(self->pair.ivshmem));
 	ASSERT_EQ(0, iov_vfio_open(&self->memory, self->pair.ivshmem));
 	self->bar = iov_vfio_mmap(&self->memory, IVSHMEM_BAR, &self->bar_size);
@@ -379,7 +403,7 @@ FIXTURE_SETUP(sg)
 	fill(self, 1);
 	self->fd = export_parts(self);
 	ASSERT_LE(0, self->fd);
-	importer_attach_init(&attach, self->fd, self->pair.edu, P2P);
+	importer_attach_init(&attach, self->fd, self->pair.engine, P2P);
 	ASSERT_EQ(0, importer_attach(self->imp, &attach));
 	ASSERT_EQ(0, map_sg(self));
 }
@@ -390,9 +414,9 @@ FIXTURE_TEARDOWN(sg)
 	close(self->fd);
 	munmap(self->bar, self->bar_size);
 	free(self->expected);
-	EXPECT_EQ(0, edu_close(self->pair.edu, self->edu));
+	EXPECT_EQ(0, engine_close(self->pair.engine, self->edu, EDU_SIZE));
 	if (variant->bus_addr && self->routed)
-		EXPECT_EQ(0, set_domain(self->pair.edu, "auto"));
+		EXPECT_EQ(0, set_domain(self->pair.engine, "auto"));
 	EXPECT_EQ(0, iov_vfio_close(&self->memory));
 }
 
@@ -620,6 +644,284 @@ TEST_F_TIMEOUT(sg, low_power, TIMEOUT)
 	ASSERT_EQ(0, iov_vfio_low_power(&self->memory, false));
 	expect_revoked(_metadata, self, variant, 1);
 	remap(_metadata, self);
+}
+
+/*
+ * What is large: from the BAR to a disk, and back to other places. The disk's
+ * queue is in the BAR as well, so that all of its DMA is to it.
+ */
+
+#define LARGE		(64ULL << 20)
+#define LARGE_PART	(16ULL << 20)
+#define LARGE_PARTS	(LARGE / LARGE_PART)
+#define LARGE_BAR	(2 * LARGE)
+#define LARGE_SECTORS	(LARGE_PART / 512)
+
+/* Where the parts of the buffer are in the BAR; the queue comes after them. */
+static const unsigned int large_parts[LARGE_PARTS] = { 2, 0, 3, 1 };
+
+#define BLK_SIZE	0x4000
+#define BLK_QUEUE	4
+
+/* One access each of what the device looks at or changes */
+#define get(field)		__atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define set(field, value)	__atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+
+struct blk_queue {
+	struct vring_desc desc[BLK_QUEUE];
+	struct {
+		uint16_t flags, idx, ring[BLK_QUEUE];
+	} avail;
+	struct {
+		uint16_t flags, idx;
+		struct vring_used_elem ring[BLK_QUEUE];
+	} used;
+	struct virtio_blk_outhdr header;
+	uint8_t status;
+};
+
+FIXTURE(large) {
+	struct pair pair;
+	struct iov_vfio memory;
+	uint8_t *bar;
+	uint8_t *expected;
+	size_t bar_size;
+	void *regs;
+	struct virtio_pci_common_cfg *common;
+	uint16_t *notify;
+	struct blk_queue *queue;
+	int imp;
+	int fd;
+	struct dma_buf_iov_test_range dma[LARGE_PARTS + 1];
+	int nr_dma;
+	bool routed;
+};
+
+FIXTURE_VARIANT(large) {
+	bool bus_addr;
+};
+
+FIXTURE_VARIANT_ADD(large, host_bridge) {
+	.bus_addr = false,
+};
+
+FIXTURE_VARIANT_ADD(large, bus_address) {
+	.bus_addr = true,
+};
+
+/* Where in config space virtio's capability of this type is, or 0 */
+static unsigned int virtio_cap(const char *bdf, uint8_t type)
+{
+	unsigned int pos = config_read(bdf, PCI_CAPABILITY_LIST) & 0xfc;
+	uint32_t header;
+
+	while (pos) {
+		header = config_read(bdf, pos);
+		if ((header & 0xff) == PCI_CAP_ID_VNDR && header >> 24 == type)
+			break;
+		pos = header >> 8 & 0xfc;
+	}
+	return pos;
+}
+
+static uint64_t large_dma(FIXTURE_DATA(large) * self, uint64_t offset)
+{
+	const struct dma_buf_iov_test_range *dma = self->dma;
+	int i;
+
+	for (i = 0; i < self->nr_dma; i++, dma++) {
+		if (offset <= dma->end - dma->start)
+			return dma->start + offset;
+		offset -= dma->end - dma->start + 1;
+	}
+	return 0;
+}
+
+#define QUEUE_DMA(self, field) \
+	(large_dma(self, LARGE) + offsetof(struct blk_queue, field))
+
+static int blk_start(FIXTURE_DATA(large) * self)
+{
+	struct virtio_pci_common_cfg *common;
+	unsigned int cap = virtio_cap(self->pair.engine, VIRTIO_PCI_CAP_COMMON_CFG);
+	unsigned int notify = virtio_cap(self->pair.engine,
+					 VIRTIO_PCI_CAP_NOTIFY_CFG);
+	unsigned int bar = config_read(self->pair.engine,
+				       cap + VIRTIO_PCI_CAP_BAR) & 0xff;
+	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+
+	if (!cap || !notify)
+		return -ENODEV;
+	self->regs = engine_open(self->pair.engine, bar, BLK_SIZE);
+	if (!self->regs)
+		return -ENODEV;
+
+	common = self->regs +
+		 config_read(self->pair.engine, cap + VIRTIO_PCI_CAP_OFFSET);
+	self->common = common;
+	set(common->device_status, 0);
+	while (get(common->device_status))
+		;
+	set(common->device_status, status);
+	set(common->guest_feature_select, 1);
+	set(common->guest_feature, 1 << (VIRTIO_F_VERSION_1 - 32) |
+				   1 << (VIRTIO_F_ACCESS_PLATFORM - 32));
+	status |= VIRTIO_CONFIG_S_FEATURES_OK;
+	set(common->device_status, status);
+	if (get(common->device_status) != status)
+		return -EOPNOTSUPP;
+
+	set(common->queue_select, 0);
+	set(common->queue_size, BLK_QUEUE);
+	set(common->queue_desc_lo, QUEUE_DMA(self, desc));
+	set(common->queue_desc_hi, QUEUE_DMA(self, desc) >> 32);
+	set(common->queue_avail_lo, QUEUE_DMA(self, avail));
+	set(common->queue_avail_hi, QUEUE_DMA(self, avail) >> 32);
+	set(common->queue_used_lo, QUEUE_DMA(self, used));
+	set(common->queue_used_hi, QUEUE_DMA(self, used) >> 32);
+	set(common->queue_enable, 1);
+	set(common->device_status, status | VIRTIO_CONFIG_S_DRIVER_OK);
+
+	self->notify = self->regs +
+		config_read(self->pair.engine, notify + VIRTIO_PCI_CAP_OFFSET) +
+		get(common->queue_notify_off) *
+		config_read(self->pair.engine, notify + VIRTIO_PCI_NOTIFY_CAP_MULT);
+	return 0;
+}
+
+/* Copy between part @part of the buffer and part @disk of the disk, in one go. */
+static int blk_copy(FIXTURE_DATA(large) * self, unsigned int part,
+		    unsigned int disk, bool to_disk)
+{
+	struct blk_queue *queue = self->queue;
+	uint16_t idx = queue->avail.idx + 1;
+	unsigned int ms;
+
+	queue->header.type = to_disk ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
+	queue->header.sector = disk * LARGE_SECTORS;
+	queue->status = 0xff;
+	queue->desc[0].addr = QUEUE_DMA(self, header);
+	queue->desc[0].len = sizeof(queue->header);
+	queue->desc[0].flags = VRING_DESC_F_NEXT;
+	queue->desc[0].next = 1;
+	queue->desc[1].addr = large_dma(self, part * LARGE_PART);
+	queue->desc[1].len = LARGE_PART;
+	queue->desc[1].flags = VRING_DESC_F_NEXT |
+			       (to_disk ? 0 : VRING_DESC_F_WRITE);
+	queue->desc[1].next = 2;
+	queue->desc[2].addr = QUEUE_DMA(self, status);
+	queue->desc[2].len = sizeof(queue->status);
+	queue->desc[2].flags = VRING_DESC_F_WRITE;
+	queue->avail.ring[(idx - 1) % BLK_QUEUE] = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	set(queue->avail.idx, idx);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	set(*self->notify, 0);
+
+	for (ms = 0; ms < IOV_PATIENCE * 1000; ms++) {
+		if (get(queue->used.idx) == idx)
+			return get(queue->status) ? -EIO : 0;
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
+static void large_fill(FIXTURE_DATA(large) * self, uint32_t round)
+{
+	uint64_t *words = (void *)self->expected, i;
+
+	for (i = 0; i < LARGE / sizeof(*words); i++)
+		words[i] = (uint64_t)round << 32 | i;
+	memcpy(self->bar, self->expected, LARGE);
+}
+
+FIXTURE_SETUP(large)
+{
+	struct vfio_region_dma_range ranges[LARGE_PARTS + 1];
+	struct dma_buf_iov_test_attach attach;
+	unsigned int i;
+
+	self->imp = importer_open();
+	if (self->imp < 0)
+		SKIP(return, IMPORTER_HOWTO);
+	if (!find_pair(&self->pair, VIRTIO_BLK_ID, LARGE_BAR, variant->bus_addr))
+		SKIP(return, "no virtio-blk and ivshmem of 128 MiB that %s",
+		     variant->bus_addr ? "a switch joins" : "are apart");
+
+	self->routed = !variant->bus_addr ||
+		       !set_domain(self->pair.engine, "identity");
+	ASSERT_EQ(0, iov_vfio_bind(self->pair.ivshmem));
+	ASSERT_EQ(0, iov_vfio_open(&self->memory, self->pair.ivshmem));
+	self->bar = iov_vfio_mmap(&self->memory, IVSHMEM_BAR, &self->bar_size);
+	ASSERT_NE(NULL, self->bar);
+	self->expected = malloc(LARGE);
+	ASSERT_NE(NULL, self->expected);
+
+	for (i = 0; i < LARGE_PARTS; i++) {
+		ranges[i].offset = large_parts[i] * LARGE_PART;
+		ranges[i].length = LARGE_PART;
+	}
+	ranges[i].offset = LARGE;
+	ranges[i].length = iov_page_size();
+	self->queue = (void *)(self->bar + LARGE);
+	memset(self->bar + LARGE, 0, iov_page_size());
+
+	self->fd = iov_vfio_export(&self->memory, IVSHMEM_BAR, ranges,
+				   LARGE_PARTS + 1);
+	ASSERT_LE(0, self->fd);
+	importer_attach_init(&attach, self->fd, self->pair.engine, P2P);
+	ASSERT_EQ(0, importer_attach(self->imp, &attach));
+	ASSERT_EQ(0, importer_map_sg(self->imp, NULL));
+	self->nr_dma = importer_ranges(self->imp, 0, self->dma,
+				       ARRAY_SIZE(self->dma));
+	ASSERT_EQ(variant->bus_addr ? LARGE_PARTS + 1 : 1, self->nr_dma);
+	if (self->routed)
+		ASSERT_EQ(0, blk_start(self));
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	if (self->common)
+		set(self->common->device_status, 0);
+	if (self->regs)
+		EXPECT_EQ(0, engine_close(self->pair.engine, self->regs, BLK_SIZE));
+	close(self->imp);
+	close(self->fd);
+	munmap(self->bar, self->bar_size);
+	free(self->expected);
+	if (variant->bus_addr && self->routed)
+		EXPECT_EQ(0, set_domain(self->pair.engine, "auto"));
+	EXPECT_EQ(0, iov_vfio_close(&self->memory));
+}
+
+/* To the disk, and back, where each part goes to the place of the one before it. */
+TEST_F_TIMEOUT(large, copies, TIMEOUT)
+{
+	const uint64_t *words = (void *)self->expected;
+	unsigned int from, to, i;
+	uint64_t j, first, bad = 0;
+
+	if (!self->routed)
+		SKIP(return, NO_ROUTE);
+
+	large_fill(self, 1);
+	for (i = 0; i < LARGE_PARTS; i++)
+		ASSERT_EQ(0, blk_copy(self, i, i, true));
+	EXPECT_EQ(0, memcmp(self->bar, self->expected, LARGE));
+
+	large_fill(self, 2);
+	for (i = 0; i < LARGE_PARTS; i++)
+		ASSERT_EQ(0, blk_copy(self, i, (i + 1) % LARGE_PARTS, false));
+
+	for (i = 0; i < LARGE_PARTS; i++) {
+		to = large_parts[i];
+		from = large_parts[(i + 1) % LARGE_PARTS];
+		first = from * LARGE_PART / sizeof(*words);
+		words = (void *)(self->bar + to * LARGE_PART);
+		for (j = 0; j < LARGE_PART / sizeof(*words); j++)
+			bad += words[j] != (1ULL << 32 | (first + j));
+	}
+	EXPECT_EQ(0, bad);
 }
 
 TEST_HARNESS_MAIN

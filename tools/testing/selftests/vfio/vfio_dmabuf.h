@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <linux/iommufd.h>
 #include <linux/limits.h>
@@ -157,6 +159,49 @@ static inline void ioas_destroy(struct iommu *iommu, u32 ioas_id)
 }
 
 /*
+ * How many mappings importers have of a dma-buf, as its attachments in debugfs
+ * say; or -errno, which is -ENOENT without debugfs.
+ */
+static inline int dmabuf_maps(int fd)
+{
+	char *line = NULL, ino[32], *pos;
+	FILE *bufinfo;
+	struct stat st;
+	size_t room = 0;
+	int nr = -1, n;
+
+	if (fstat(fd, &st))
+		return -errno;
+	bufinfo = fopen("/sys/kernel/debug/dma_buf/bufinfo", "r");
+	if (!bufinfo)
+		return -errno;
+
+	snprintf_assert(ino, sizeof(ino), "\t%08llu\t",
+			(unsigned long long)st.st_ino);
+	while (getline(&line, &room, bufinfo) > 0) {
+		/* The line of a dma-buf, those of its attachments, their total. */
+		if (line[0] != '\t' && strstr(line, ino))
+			nr = 0;
+		else if (nr >= 0 && !strncmp(line, "Total", 5))
+			break;
+		pos = nr >= 0 ? strstr(line, " maps=") : NULL;
+		if (pos && sscanf(pos, " maps=%d", &n) == 1)
+			nr += n;
+	}
+	free(line);
+	fclose(bufinfo);
+	return nr < 0 ? -ENODATA : nr;
+}
+
+/* Are there @nr mappings, as far as somebody says it? */
+static inline bool dmabuf_has_maps(int fd, int nr)
+{
+	int maps = dmabuf_maps(fd);
+
+	return maps == -ENOENT || maps == -EACCES || maps == nr;
+}
+
+/*
  * Revocation. vfio-pci revokes the dma-bufs of a device as long as its memory
  * cannot be reached.
  */
@@ -187,6 +232,41 @@ static inline int device_low_power(struct vfio_pci_device *device, bool enter)
 	feature.flags |= enter ? VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY :
 				 VFIO_DEVICE_FEATURE_LOW_POWER_EXIT;
 	return ioctl_errno(device->fd, VFIO_DEVICE_FEATURE, &feature);
+}
+
+/* Where the capability @id is in the configuration space, or 0. */
+static inline u8 device_find_cap(struct vfio_pci_device *device, u8 id)
+{
+	u8 pos = 0, next = PCI_CAPABILITY_LIST;
+	int ttl = 48;
+
+	if (!(vfio_pci_config_readw(device, PCI_STATUS) & PCI_STATUS_CAP_LIST))
+		return 0;
+	while (ttl--) {
+		pos = vfio_pci_config_readb(device, next) & ~3;
+		if (!pos || vfio_pci_config_readb(device, pos) == id)
+			return pos;
+		next = pos + PCI_CAP_LIST_NEXT;
+	}
+	return 0;
+}
+
+static inline bool device_can_flr(struct vfio_pci_device *device)
+{
+	u8 exp = device_find_cap(device, PCI_CAP_ID_EXP);
+
+	return exp && (vfio_pci_config_readl(device, exp + PCI_EXP_DEVCAP) &
+		       PCI_EXP_DEVCAP_FLR);
+}
+
+/* As a guest does it: nobody calls VFIO_DEVICE_RESET. */
+static inline void device_flr(struct vfio_pci_device *device)
+{
+	u16 reg = device_find_cap(device, PCI_CAP_ID_EXP) + PCI_EXP_DEVCTL;
+
+	vfio_pci_config_writew(device, reg,
+			       vfio_pci_config_readw(device, reg) |
+			       PCI_EXP_DEVCTL_BCR_FLR);
 }
 
 static inline bool device_can_reset(struct vfio_pci_device *device)

@@ -565,6 +565,8 @@ TEST_F_TIMEOUT(p2p, memory_closed, TIMEOUT)
 	EXPECT_TRUE(works(self, variant, 0, self->page));
 }
 
+#define RUNNING_TRIES	40
+
 /*
  * Revoked in the middle of a transfer, of which nothing may arrive from then on.
  * The engine takes its time: nearly always it has not begun yet.
@@ -575,12 +577,12 @@ TEST_F_TIMEOUT(p2p, revoked_while_running, TIMEOUT)
 	int i, nr = 0;
 	bool running;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < RUNNING_TRIES && nr < 4; i++) {
 		fill(ram_src(self), self->page, ++self->round);
 		edu_dma(self->edu, src, EDU_BUFFER, self->page, 0);
 		edu_start(self->edu, EDU_BUFFER, self->iova, self->page,
 			  EDU_DMA_TO_BUS);
-		usleep(i * 1000);
+		usleep(i % 4 * 1000);
 		device_memory(self->memory.device, false);
 		running = edu_running(self->edu);
 		device_memory(self->memory.device, true);
@@ -591,7 +593,39 @@ TEST_F_TIMEOUT(p2p, revoked_while_running, TIMEOUT)
 			memory_fill(&self->memory, ++self->round);
 		after_revoke(_metadata, self, variant);
 	}
-	EXPECT_LT(0, nr);
+	if (!nr)
+		SKIP(return, "too slow: the engine was done each time");
+}
+
+/*
+ * An offset in the buffer is not one in the BAR: what is between two ranges is not
+ * part of the buffer, so from the second one on they differ.
+ */
+TEST_F_TIMEOUT(p2p, hole_in_bar, TIMEOUT)
+{
+	static const struct pages pages[] = { { 0, 8 }, { 9, 7 } };
+	u64 page = self->page, size = 15 * page, iova, i;
+	static const u64 in_bar[] = { 0, 7, 9, 10, 15 };
+	static const u64 in_buffer[] = { 0, 7, 8, 9, 14 };
+	int fd;
+
+	fd = export_pages(self, pages, ARRAY_SIZE(pages));
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(size, lseek(fd, 0, SEEK_END));
+	for (i = 0; i < ARRAY_SIZE(in_bar); i++) {
+		ASSERT_EQ(0, dmabuf_map(self->iommu, fd, in_buffer[i] * page,
+					page, &iova));
+		memset(ram_dst(self), 0x55, page);
+		edu_copy(self->edu, iova, to_iova(self->edu, ram_dst(self)),
+			 page);
+		EXPECT_EQ(0, memcmp(ram_dst(self),
+				    self->memory.expected + in_bar[i] * page,
+				    page));
+		EXPECT_EQ(0, dmabuf_unmap(self->iommu, iova, page));
+	}
+	/* The BAR goes on, the buffer does not. */
+	EXPECT_EQ(-EINVAL, dmabuf_map(self->iommu, fd, size, page, &iova));
+	close(fd);
 }
 
 static int attach_ioas(struct vfio_pci_device *device, u32 ioas_id)

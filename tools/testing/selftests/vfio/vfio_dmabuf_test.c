@@ -549,6 +549,23 @@ TEST_F(map, arguments)
 	close(null);
 }
 
+/* The mode of the fd is no permission: it says nothing of what a device may do. */
+TEST_F(dmabuf, read_only_fd)
+{
+	struct dev *dev = &self->dev;
+	struct request request = good_request(dev);
+	u64 iova;
+	int fd;
+
+	request.dma_buf.open_flags = O_RDONLY | O_CLOEXEC;
+	fd = ioctl_errno(dev->device->fd, VFIO_DEVICE_FEATURE, &request);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(O_RDONLY, fcntl(fd, F_GETFL) & O_ACCMODE);
+	EXPECT_EQ(0, dmabuf_map(dev->iommu, fd, 0, dev->page, &iova));
+	EXPECT_EQ(0, dmabuf_unmap(dev->iommu, iova, dev->page));
+	close(fd);
+}
+
 TEST_F(map, access)
 {
 	const u32 access[] = { IOMMU_IOAS_MAP_READABLE,
@@ -722,6 +739,70 @@ static void reset_end(struct dev *dev)
 {
 }
 
+static const char *flr_missing(struct dev *dev)
+{
+	return device_can_flr(dev->device) ? NULL : "no FLR";
+}
+
+static bool flr_start(struct dev *dev)
+{
+	device_flr(dev->device);
+	return false;
+}
+
+/* Another function of the device that vfio-pci has, in @bdf. */
+static bool find_sibling(char *bdf, size_t size)
+{
+	char path[PATH_MAX], driver[PATH_MAX];
+	int i, len, self;
+	ssize_t n;
+
+	/* As in 0000:01:00.0 */
+	len = strlen(device_bdf) - 1;
+	self = device_bdf[len] - '0';
+	for (i = 0; i < 8; i++) {
+		snprintf_assert(bdf, size, "%.*s%d", len, device_bdf, i);
+		snprintf_assert(path, PATH_MAX, "/sys/bus/pci/devices/%s/driver",
+				bdf);
+		n = readlink(path, driver, sizeof(driver) - 1);
+		if (i == self || n < 0)
+			continue;
+		driver[n] = '\0';
+		if (strstr(driver, "/vfio-pci"))
+			return true;
+	}
+	return false;
+}
+
+static int hot_reset(struct vfio_pci_device *device)
+{
+	/* No fds: all that it resets is bound to the iommufd of @device. */
+	struct vfio_pci_hot_reset reset = { .argsz = sizeof(reset) };
+
+	return ioctl_errno(device->fd, VFIO_DEVICE_PCI_HOT_RESET, &reset);
+}
+
+static const char *hot_reset_missing(struct dev *dev)
+{
+	char bdf[32];
+
+	return find_sibling(bdf, sizeof(bdf)) ?
+	       NULL : "no other function with vfio-pci";
+}
+
+/* Asked for by another function: all functions of the slot or bus are reset. */
+static bool hot_reset_start(struct dev *dev)
+{
+	struct vfio_pci_device *sibling;
+	char bdf[32];
+
+	VFIO_ASSERT_TRUE(find_sibling(bdf, sizeof(bdf)));
+	sibling = vfio_pci_device_init(bdf, dev->iommu);
+	VFIO_ASSERT_EQ(hot_reset(sibling), 0);
+	vfio_pci_device_cleanup(sibling);
+	return false;
+}
+
 static const char *low_power_missing(struct dev *dev)
 {
 	struct vfio_device_feature feature = {
@@ -758,6 +839,8 @@ FIXTURE_VARIANT(revoke) {
 
 #define BY_MEMORY	{ memory_missing, memory_start, memory_end }
 #define BY_RESET	{ reset_missing, reset_start, reset_end }
+#define BY_FLR		{ flr_missing, flr_start, reset_end }
+#define BY_HOT_RESET	{ hot_reset_missing, hot_reset_start, reset_end }
 #define BY_LOW_POWER	{ low_power_missing, low_power_start, low_power_end }
 
 FIXTURE_VARIANT_ADD(revoke, memory_one_range) {
@@ -772,6 +855,16 @@ FIXTURE_VARIANT_ADD(revoke, memory) {
 
 FIXTURE_VARIANT_ADD(revoke, reset) {
 	.by = BY_RESET,
+	.export = export_mixed,
+};
+
+FIXTURE_VARIANT_ADD(revoke, flr_by_guest) {
+	.by = BY_FLR,
+	.export = export_mixed,
+};
+
+FIXTURE_VARIANT_ADD(revoke, hot_reset_by_other) {
+	.by = BY_HOT_RESET,
 	.export = export_mixed,
 };
 
@@ -810,8 +903,10 @@ TEST_F(revoke, mapped)
 	int i;
 
 	ASSERT_EQ(0, dmabuf_map(iommu, self->fd, 0, size, &iova));
+	EXPECT_TRUE(dmabuf_has_maps(self->fd, 1));
 	for (i = 0; i < 3; i++) {
 		revoked = variant->by.start(&self->dev);
+		EXPECT_TRUE(dmabuf_has_maps(self->fd, 0));
 		if (revoked) {
 			EXPECT_EQ(-ENODEV, dmabuf_map(iommu, self->fd, 0, size,
 						      &iova2));
@@ -819,6 +914,7 @@ TEST_F(revoke, mapped)
 							    size, iova));
 		}
 		variant->by.end(&self->dev);
+		EXPECT_TRUE(dmabuf_has_maps(self->fd, 0));
 
 		/* The IOVA is still taken, and what is there is not touched. */
 		EXPECT_EQ(-EEXIST, dmabuf_map_fixed(iommu, self->fd, 0, size,
@@ -830,8 +926,10 @@ TEST_F(revoke, mapped)
 		/* The way back: unmap and map. */
 		ASSERT_EQ(0, dmabuf_unmap(iommu, iova, size));
 		ASSERT_EQ(0, dmabuf_map_fixed(iommu, self->fd, 0, size, iova));
+		EXPECT_TRUE(dmabuf_has_maps(self->fd, 1));
 	}
 	EXPECT_EQ(0, dmabuf_unmap(iommu, iova, size));
+	EXPECT_TRUE(dmabuf_has_maps(self->fd, 0));
 }
 
 /* To unmap and to close works while revoked, as at any time. */
@@ -871,7 +969,9 @@ TEST_F(revoke, many_mappings)
 		ASSERT_EQ(0, dmabuf_map_flags(iommu, ioas2, DMABUF_RW, self->fd,
 					      0, size, &iova2));
 		ASSERT_EQ(0, ioas_copy(iommu, ioas2, iova, size, &copy));
+		EXPECT_TRUE(dmabuf_has_maps(self->fd, i ? 2 : 3));
 		variant->by.start(&self->dev);
+		EXPECT_TRUE(dmabuf_has_maps(self->fd, 0));
 		variant->by.end(&self->dev);
 		EXPECT_EQ(0, dmabuf_unmap(iommu, part, size - page));
 		EXPECT_EQ(0, ioas_unmap(iommu, ioas2, iova2, size));
@@ -1104,7 +1204,7 @@ TEST_F(dmabuf, refusals_are_traced)
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EINVAL,
 		  dmabuf_map(dev->iommu, fd, dev->page, dev->size, &iova));
-	snprintf_assert(text, sizeof(text), "size=%llu start=%llu length=%llu ret=-22",
+	snprintf_assert(text, sizeof(text), "size=0x%llx start=0x%llx length=0x%llx ret=-22",
 			(unsigned long long)dev->size,
 			(unsigned long long)dev->page,
 			(unsigned long long)dev->size);

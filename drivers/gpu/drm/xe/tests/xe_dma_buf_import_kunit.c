@@ -8,6 +8,9 @@
  * list of made-up DMA addresses, it counts how often it is mapped and
  * unmapped, and notes each unmap that comes too early. Fences are fake too,
  * and are signalled from a work item. The exporter revokes as vfio-pci does.
+ *
+ * VMs have the real list handling, rebind worker and preempt fences, but fake
+ * queues, page tables and TLBs.
  */
 
 #include <kunit/test.h>
@@ -19,6 +22,7 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/pm_runtime.h>
 #include <linux/sched/signal.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -28,8 +32,13 @@
 #include <drm/drm_gpuvm.h>
 #include <drm/ttm/ttm_bo.h>
 #include <drm/ttm/ttm_placement.h>
+#include <drm/ttm/ttm_resource.h>
 
 #include "tests/xe_kunit_helpers.h"
+#include "tests/xe_test.h"
+#include "xe_dma_buf.h"
+#include "xe_lrc_types.h"
+#include "xe_tlb_inval.h"
 #include "xe_validation.h"
 
 #define FAKE_TIMEOUT	(10 * HZ)	/* for what should come at once */
@@ -51,19 +60,31 @@ static const struct {
 
 #define FAKE_SIZE	(8 * SZ_4K)
 
+struct fake_tlb {
+	struct xe_tlb_inval *inval;
+	struct delayed_work done_work;
+	struct fake_buf *buf;
+	const u64 *ptes;
+	unsigned int requests;
+	bool done;
+	bool late;		/* the request, or the page table before it */
+	u64 start, end;
+	u32 asid, seqno;
+};
+
 /* All but @dmabuf and @released is protected by the reservation lock. */
 struct fake_buf {
 	struct dma_buf *dmabuf;
 	struct completion released;
 	wait_queue_head_t mapped;
 	struct drm_gpuvm_bo *vm_bo;	/* must be evicted before an unmap */
+	struct fake_tlb *tlb;		/* must be invalidated before an unmap */
 	bool revoked;
 	bool moves_on_map;
 	int map_err;
 	unsigned int attempts;		/* to map, with or without success */
 	unsigned int maps, unmaps;
 	unsigned int early;		/* unmaps of what may be in use */
-	unsigned int io_frees;		/* by one who holds that lock */
 };
 
 static struct sg_table *fake_map(struct dma_buf_attachment *attach,
@@ -114,7 +135,8 @@ static void fake_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 
 	if (!dma_resv_test_signaled(attach->dmabuf->resv,
 				    DMA_RESV_USAGE_BOOKKEEP) ||
-	    (buf->vm_bo && !buf->vm_bo->evicted))
+	    (buf->vm_bo && !buf->vm_bo->evicted) ||
+	    (buf->tlb && !buf->tlb->done))
 		buf->early++;
 
 	buf->unmaps++;
@@ -336,6 +358,18 @@ static bool addresses_match(struct xe_bo *bo)
 	}
 
 	return true;
+}
+
+static int validate(struct xe_bo *bo)
+{
+	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
+	int ret;
+
+	xe_bo_lock(bo, false);
+	ret = xe_bo_validate(bo, NULL, false, exec);
+	xe_bo_unlock(bo);
+
+	return ret;
 }
 
 /* Validate and look at the outcome. Optionally let a job use the BO. */
@@ -679,29 +713,80 @@ static void fake_vm_free(struct drm_gpuvm *gpuvm)
 }
 
 static const struct drm_gpuvm_ops fake_vm_ops = {
+	.vm_bo_validate = xe_gpuvm_validate,
 	.vm_free = fake_vm_free,
 };
 
 /* A VM with nothing in it. */
-static struct xe_vm *fake_vm(struct kunit *test, struct xe_device *xe,
-			     unsigned long flags)
+static struct xe_vm *fake_vm(struct kunit *test, unsigned long flags)
 {
+	struct import_test *t = test->priv;
 	struct xe_vm *vm = kzalloc_obj(*vm);
 	struct drm_gem_object *r_obj;
 
 	KUNIT_ASSERT_NOT_NULL(test, vm);
-	vm->xe = xe;
+	vm->xe = t->xe;
 	vm->flags = flags;
+	vm->size = SZ_1G;
+	init_rwsem(&vm->lock);
+	init_rwsem(&vm->svm.gpusvm.notifier_lock);
+	INIT_LIST_HEAD(&vm->rebind_list);
+	INIT_LIST_HEAD(&vm->userptr.repin_list);
+	INIT_LIST_HEAD(&vm->userptr.invalidated);
+	spin_lock_init(&vm->userptr.invalidated_lock);
+	INIT_LIST_HEAD(&vm->preempt.exec_queues);
+	INIT_LIST_HEAD(&vm->preempt.pm_activate_link);
+	INIT_WORK(&vm->preempt.rebind_work, preempt_rebind_work_func);
+	ttm_lru_bulk_move_init(&vm->lru_bulk_move);
 
-	r_obj = drm_gpuvm_resv_object_alloc(&xe->drm);
+	r_obj = drm_gpuvm_resv_object_alloc(&t->xe->drm);
 	if (!r_obj)
 		kfree(vm);
 	KUNIT_ASSERT_NOT_NULL(test, r_obj);
-	drm_gpuvm_init(&vm->gpuvm, "fake", 0, &xe->drm, r_obj, 0, SZ_1G, 0, 0,
-		       &fake_vm_ops);
+	drm_gpuvm_init(&vm->gpuvm, "fake", DRM_GPUVM_RESV_PROTECTED, &t->xe->drm,
+		       r_obj, 0, vm->size, 0, 0, &fake_vm_ops);
 	drm_gem_object_put(r_obj);
 
 	return vm;
+}
+
+static void fake_vm_lock(struct drm_exec *exec, struct xe_vm *vm,
+			 struct xe_bo *bo)
+{
+	drm_exec_init(exec, 0, 2);
+	drm_exec_until_all_locked(exec) {
+		WARN_ON(xe_vm_drm_exec_lock(vm, exec) == -EINVAL);
+		drm_exec_retry_on_contention(exec);
+		WARN_ON(drm_exec_lock_obj(exec, &bo->ttm.base) == -EINVAL);
+		drm_exec_retry_on_contention(exec);
+	}
+}
+
+/* Make @bo one of the VM's external objects, as the first bind does. */
+static struct drm_gpuvm_bo *fake_vm_add_bo(struct kunit *test, struct xe_vm *vm,
+					   struct xe_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_exec exec;
+
+	fake_vm_lock(&exec, vm, bo);
+	vm_bo = drm_gpuvm_bo_obtain_locked(&vm->gpuvm, &bo->ttm.base);
+	if (!IS_ERR(vm_bo))
+		drm_gpuvm_bo_extobj_add(vm_bo);
+	drm_exec_fini(&exec);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(vm_bo));
+
+	return vm_bo;
+}
+
+static void fake_vm_put(struct xe_vm *vm, struct drm_gpuvm_bo *vm_bo)
+{
+	struct drm_exec exec;
+
+	fake_vm_lock(&exec, vm, gem_to_xe_bo(vm_bo->obj));
+	drm_gpuvm_bo_put(vm_bo);
+	drm_exec_fini(&exec);
+	drm_gpuvm_put(&vm->gpuvm);
 }
 
 static const struct vm_param {
@@ -720,24 +805,428 @@ static void invalidate_tells_vm(struct kunit *test)
 	const struct vm_param *p = test->param_value;
 	struct import_test *t = test->priv;
 	struct xe_bo *bo = import(test, 0);
-	struct xe_vm *vm = fake_vm(test, t->xe, p->flags);
-	struct drm_gpuvm_bo *vm_bo;
+	struct xe_vm *vm = fake_vm(test, p->flags);
+	struct drm_gpuvm_bo *vm_bo = fake_vm_add_bo(test, vm, bo);
 
 	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
 
 	fake_lock(t->buf);
-	vm_bo = drm_gpuvm_bo_obtain_locked(&vm->gpuvm, &bo->ttm.base);
-	KUNIT_EXPECT_FALSE(test, IS_ERR(vm_bo));
-	if (!IS_ERR(vm_bo)) {
-		t->buf->vm_bo = vm_bo;
-		dma_buf_invalidate_mappings(t->buf->dmabuf);
-		KUNIT_EXPECT_TRUE(test, vm_bo->evicted);
-		KUNIT_EXPECT_EQ(test, fake_mappings(t->buf), 0);
-		t->buf->vm_bo = NULL;
-		drm_gpuvm_bo_put(vm_bo);
+	t->buf->vm_bo = vm_bo;
+	dma_buf_invalidate_mappings(t->buf->dmabuf);
+	KUNIT_EXPECT_TRUE(test, vm_bo->evicted);
+	KUNIT_EXPECT_EQ(test, fake_mappings(t->buf), 0);
+	t->buf->vm_bo = NULL;
+	fake_unlock(t->buf);
+
+	fake_vm_put(vm, vm_bo);
+}
+
+/*
+ * VMs in fault mode: no fences, but page tables and TLBs
+ */
+
+#define FAKE_VA		SZ_64K
+#define FAKE_ASID	7
+#define FAKE_PTE	0xabcdull
+
+static void fake_tlb_done(struct work_struct *work)
+{
+	struct fake_tlb *tlb = container_of(to_delayed_work(work),
+					    struct fake_tlb, done_work);
+
+	tlb->done = true;
+	xe_tlb_inval_done_handler(tlb->inval, tlb->seqno);
+}
+
+/* Only what is bound, and only after that was removed from the page table. */
+static bool fake_ptes_zapped(const u64 *ptes)
+{
+	unsigned int i;
+
+	for (i = 0; i < XE_PDES; i++) {
+		u64 va = (u64)i * SZ_4K;
+		bool bound = va >= FAKE_VA && va < FAKE_VA + FAKE_SIZE;
+
+		if (ptes[i] != (bound ? 0 : FAKE_PTE))
+			return false;
+	}
+
+	return true;
+}
+
+static int fake_tlb_ppgtt(struct xe_tlb_inval *tlb_inval, u32 seqno, u64 start,
+			  u64 end, u32 asid, struct drm_suballoc *prl_sa)
+{
+	struct fake_tlb *tlb = tlb_inval->private;
+
+	tlb->requests++;
+	tlb->late |= tlb->buf->unmaps || !fake_ptes_zapped(tlb->ptes);
+	tlb->start = start;
+	tlb->end = end;
+	tlb->asid = asid;
+	tlb->seqno = seqno;
+	schedule_delayed_work(&tlb->done_work, FENCE_DELAY);
+
+	return 0;
+}
+
+static bool fake_tlb_initialized(struct xe_tlb_inval *tlb_inval)
+{
+	return false;
+}
+
+static void fake_tlb_flush(struct xe_tlb_inval *tlb_inval)
+{
+}
+
+static long fake_tlb_timeout_delay(struct xe_tlb_inval *tlb_inval)
+{
+	return 60 * HZ;
+}
+
+static const struct xe_tlb_inval_ops fake_tlb_ops = {
+	.ppgtt = fake_tlb_ppgtt,
+	.initialized = fake_tlb_initialized,
+	.flush = fake_tlb_flush,
+	.timeout_delay = fake_tlb_timeout_delay,
+};
+
+/* The page table of the first 2 MiB, and the one above it. */
+struct fake_pt {
+	struct xe_pt root, leaf;
+	struct xe_ptw *children[XE_PDES];
+	struct xe_bo bo;		/* of @leaf */
+	u64 ptes[XE_PDES];
+};
+
+static struct fake_pt *fake_pt(struct kunit *test)
+{
+	struct fake_pt *pt = kunit_kzalloc(test, sizeof(*pt), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pt);
+	pt->root.level = 1;
+	pt->root.base.children = pt->children;
+	pt->children[0] = &pt->leaf.base;
+	pt->leaf.bo = &pt->bo;
+	iosys_map_set_vaddr(&pt->bo.vmap, pt->ptes);
+	memset64(pt->ptes, FAKE_PTE, ARRAY_SIZE(pt->ptes));
+
+	return pt;
+}
+
+/* The GPU may reach the memory until its TLB is invalidated. */
+static void invalidate_zaps_faulting_vm(struct kunit *test)
+{
+	struct import_test *t = test->priv;
+	struct xe_tile *tile = xe_device_get_root_tile(t->xe);
+	struct xe_gt *gt = tile->primary_gt;
+	struct xe_bo *bo = import(test, 0);
+	struct drm_gpuvm_bo *vm_bo;
+	struct fake_tlb *tlb;
+	struct xe_vma *vma;
+	struct fake_pt *pt;
+	struct xe_vm *vm;
+
+	tlb = kunit_kzalloc(test, sizeof(*tlb), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, tlb);
+	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+	pt = fake_pt(test);
+
+	gt->ordered_wq = t->xe->ordered_wq;
+	KUNIT_ASSERT_EQ(test, xe_gt_tlb_inval_init_early(gt), 0);
+	gt->tlb_inval.ops = &fake_tlb_ops;
+	gt->tlb_inval.private = tlb;
+	tlb->inval = &gt->tlb_inval;
+	tlb->buf = t->buf;
+	tlb->ptes = pt->ptes;
+	INIT_DELAYED_WORK(&tlb->done_work, fake_tlb_done);
+
+	vm = fake_vm(test, XE_VM_FLAG_LR_MODE | XE_VM_FLAG_FAULT_MODE);
+	vm->usm.asid = FAKE_ASID;
+	vm->pt_root[tile->id] = &pt->root;
+	vm_bo = fake_vm_add_bo(test, vm, bo);
+	vma->gpuva.vm = &vm->gpuvm;
+	vma->gpuva.va.addr = FAKE_VA;
+	vma->gpuva.va.range = FAKE_SIZE;
+	vma->gpuva.gem.obj = &bo->ttm.base;
+	vma->tile_mask = BIT(tile->id);
+	vma->tile_present = BIT(tile->id);
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+
+	/* Whoever causes an invalidation keeps the device awake. */
+	pm_runtime_set_active(t->xe->drm.dev);
+	pm_runtime_get_noresume(t->xe->drm.dev);
+	pm_runtime_enable(t->xe->drm.dev);
+
+	fake_lock(t->buf);
+	t->buf->tlb = tlb;
+	drm_gpuva_link(&vma->gpuva, vm_bo);
+
+	dma_buf_invalidate_mappings(t->buf->dmabuf);
+	KUNIT_EXPECT_EQ(test, fake_mappings(t->buf), 0);
+	KUNIT_EXPECT_EQ(test, t->buf->early, 0);
+	KUNIT_EXPECT_TRUE(test, fake_ptes_zapped(pt->ptes));
+	KUNIT_EXPECT_EQ(test, tlb->requests, 1);
+	KUNIT_EXPECT_FALSE(test, tlb->late);
+	KUNIT_EXPECT_EQ(test, tlb->start, FAKE_VA);
+	KUNIT_EXPECT_EQ(test, tlb->end, FAKE_VA + FAKE_SIZE);
+	KUNIT_EXPECT_EQ(test, tlb->asid, FAKE_ASID);
+	KUNIT_EXPECT_EQ(test, vma->tile_invalidated, BIT(tile->id));
+
+	drm_gpuva_unlink(&vma->gpuva);
+	t->buf->tlb = NULL;
+	fake_unlock(t->buf);
+
+	flush_delayed_work(&tlb->done_work);
+	pm_runtime_disable(t->xe->drm.dev);
+	pm_runtime_put_noidle(t->xe->drm.dev);
+	fake_vm_put(vm, vm_bo);
+}
+
+/*
+ * VMs in preempt-fence mode: queues that stop, and start when all is bound again
+ */
+
+struct fake_queue {
+	struct fake_buf *buf;
+	struct xe_bo seqno_bo;
+	u32 seqnos[SZ_4K / sizeof(u32)];
+	struct xe_lrc lrc;
+	unsigned int suspends, resumes, kills;
+	bool running;
+	bool wrong;			/* runs while the buffer is not mapped */
+	struct xe_exec_queue base;	/* last: has an array of LRCs at its end */
+};
+
+static struct fake_queue *to_fake_queue(struct xe_exec_queue *q)
+{
+	return container_of(q, struct fake_queue, base);
+}
+
+static int fake_queue_suspend(struct xe_exec_queue *q)
+{
+	to_fake_queue(q)->suspends++;
+	return 0;
+}
+
+static int fake_queue_suspend_wait(struct xe_exec_queue *q)
+{
+	to_fake_queue(q)->running = false;
+	return 0;
+}
+
+static void fake_queue_resume(struct xe_exec_queue *q)
+{
+	struct fake_queue *fq = to_fake_queue(q);
+
+	fq->resumes++;
+	fq->running = true;
+	fq->wrong |= !fake_mappings(fq->buf);
+}
+
+static void fake_queue_kill(struct xe_exec_queue *q)
+{
+	to_fake_queue(q)->kills++;
+}
+
+static bool fake_queue_reset_status(struct xe_exec_queue *q)
+{
+	return false;
+}
+
+static const struct xe_exec_queue_ops fake_queue_ops = {
+	.suspend = fake_queue_suspend,
+	.suspend_wait = fake_queue_suspend_wait,
+	.resume = fake_queue_resume,
+	.kill = fake_queue_kill,
+	.reset_status = fake_queue_reset_status,
+};
+
+/* A queue that runs, and never gets done with its one job. */
+static struct fake_queue *fake_queue(struct kunit *test, struct xe_vm *vm)
+{
+	struct import_test *t = test->priv;
+	struct fake_queue *fq;
+
+	fq = kunit_kzalloc(test, sizeof(*fq) + sizeof(fq->base.lrc[0]), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fq);
+	fq->buf = t->buf;
+	fq->running = true;
+	iosys_map_set_vaddr(&fq->seqno_bo.vmap, fq->seqnos);
+	fq->lrc.seqno_bo = &fq->seqno_bo;
+	fq->lrc.fence_ctx.gt = xe_device_get_root_tile(t->xe)->primary_gt;
+	fq->lrc.fence_ctx.next_seqno = 2;
+
+	kref_init(&fq->base.refcount);
+	INIT_LIST_HEAD(&fq->base.lr.link);
+	fq->base.lr.context = dma_fence_context_alloc(1);
+	fq->base.ops = &fake_queue_ops;
+	fq->base.vm = vm;
+	fq->base.width = 1;
+	fq->base.lrc[0] = &fq->lrc;
+
+	return fq;
+}
+
+/* Wait for preempt fences that were triggered, and for the rebind after them. */
+static void fake_queue_sync(struct import_test *t)
+{
+	flush_workqueue(t->xe->preempt_fence_wq);
+	flush_workqueue(t->xe->ordered_wq);
+}
+
+static void fake_queue_destroy(struct import_test *t, struct fake_queue *fq)
+{
+	xe_vm_remove_compute_exec_queue(fq->base.vm, &fq->base);
+	fake_queue_sync(t);
+}
+
+/* Another VM, whose queue is stopped by the same invalidation. */
+static void invalidate_suspends_queues(struct kunit *test)
+{
+	struct import_test *t = test->priv;
+	struct xe_bo *bo = import(test, 0);
+	struct drm_gpuvm_bo *vm_bos[2];
+	struct fake_queue *fqs[2];
+	struct xe_vm *vms[2];
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+	for (i = 0; i < ARRAY_SIZE(vms); i++) {
+		vms[i] = fake_vm(test, XE_VM_FLAG_LR_MODE);
+		vm_bos[i] = fake_vm_add_bo(test, vms[i], bo);
+		fqs[i] = fake_queue(test, vms[i]);
+		KUNIT_ASSERT_EQ(test, xe_vm_add_compute_exec_queue(vms[i], &fqs[i]->base), 0);
+		KUNIT_EXPECT_EQ(test, fqs[i]->suspends, 0);
+	}
+
+	/* The exporter takes its time before it drops the lock. */
+	fake_lock(t->buf);
+	dma_buf_invalidate_mappings(t->buf->dmabuf);
+	KUNIT_EXPECT_EQ(test, fake_mappings(t->buf), 0);
+	KUNIT_EXPECT_EQ(test, t->buf->early, 0);
+	ssleep(1);
+	for (i = 0; i < ARRAY_SIZE(vms); i++) {
+		KUNIT_EXPECT_EQ(test, fqs[i]->suspends, 1);
+		KUNIT_EXPECT_FALSE(test, fqs[i]->running);
+		KUNIT_EXPECT_EQ(test, fqs[i]->resumes, 0);
 	}
 	fake_unlock(t->buf);
-	drm_gpuvm_put(&vm->gpuvm);
+
+	fake_queue_sync(t);
+	expect_counts(test, 2, 1);
+	for (i = 0; i < ARRAY_SIZE(vms); i++) {
+		KUNIT_EXPECT_EQ(test, fqs[i]->suspends, 1);
+		KUNIT_EXPECT_EQ(test, fqs[i]->resumes, 1);
+		KUNIT_EXPECT_FALSE(test, fqs[i]->wrong);
+		KUNIT_EXPECT_FALSE(test, vm_bos[i]->evicted);
+		fake_queue_destroy(t, fqs[i]);
+		KUNIT_EXPECT_EQ(test, fqs[i]->kills, 0);
+		fake_vm_put(vms[i], vm_bos[i]);
+	}
+}
+
+static const struct queue_param {
+	const char *name;
+	bool invalidate;
+	bool earlier_queue;
+} queue_params[] = {
+	{ "nothing was invalidated", false, false },
+	{ "invalidated before there was a queue", true, false },
+	{ "invalidated after the last queue was gone", true, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(queue, queue_params, name);
+
+/* Without a queue there is no preempt fence, so nobody rebinds until there is. */
+static void new_queue_rebinds(struct kunit *test)
+{
+	const struct queue_param *p = test->param_value;
+	struct import_test *t = test->priv;
+	struct xe_bo *bo = import(test, 0);
+	struct xe_vm *vm = fake_vm(test, XE_VM_FLAG_LR_MODE);
+	struct drm_gpuvm_bo *vm_bo = fake_vm_add_bo(test, vm, bo);
+	struct fake_queue *fq;
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+
+	if (p->earlier_queue) {
+		fq = fake_queue(test, vm);
+		KUNIT_ASSERT_EQ(test, xe_vm_add_compute_exec_queue(vm, &fq->base), 0);
+		fake_queue_destroy(t, fq);
+	}
+	if (p->invalidate)
+		KUNIT_EXPECT_EQ(test, fake_invalidate(t->buf), 0);
+
+	fq = fake_queue(test, vm);
+	KUNIT_ASSERT_EQ(test, xe_vm_add_compute_exec_queue(vm, &fq->base), 0);
+	fake_queue_sync(t);
+
+	KUNIT_EXPECT_EQ(test, fq->suspends, p->invalidate);
+	KUNIT_EXPECT_EQ(test, fq->resumes, p->invalidate);
+	KUNIT_EXPECT_FALSE(test, fq->wrong);
+	KUNIT_EXPECT_FALSE(test, vm_bo->evicted);
+	expect_counts(test, 1 + p->invalidate, p->invalidate);
+	expect_mapped(test, bo, true);
+
+	fake_queue_destroy(t, fq);
+	KUNIT_EXPECT_EQ(test, fq->kills, 0);
+	fake_vm_put(vm, vm_bo);
+}
+
+/*
+ * Partial unbind: what is left of the VMA is bound again
+ */
+
+static const struct remnant_param {
+	const char *name;
+	enum xe_madv_purgeable_state state;
+	bool revoked;
+} remnant_params[] = {
+	{ "needed", XE_MADV_PURGEABLE_WILLNEED, false },
+	{ "not needed", XE_MADV_PURGEABLE_DONTNEED, false },
+	{ "not needed, revoked", XE_MADV_PURGEABLE_DONTNEED, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(remnant, remnant_params, name);
+
+/* There must be addresses, whatever user space says about their content. */
+static void remnant_is_mapped(struct kunit *test)
+{
+	const struct remnant_param *p = test->param_value;
+	const struct xe_vma_lock_and_validate_flags flags = { .validate = true };
+	struct import_test *t = test->priv;
+	struct xe_bo *bo = import(test, 0);
+	struct xe_vm *vm = fake_vm(test, 0);
+	struct drm_gpuvm_bo *vm_bo = fake_vm_add_bo(test, vm, bo);
+	struct xe_validation_ctx ctx;
+	struct drm_exec exec;
+	struct xe_vma *vma;
+	int ret = 0;
+
+	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+	vma->gpuva.vm = &vm->gpuvm;
+	vma->gpuva.gem.obj = &bo->ttm.base;
+	vma->attr.purgeable_state = p->state;
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+	KUNIT_EXPECT_EQ(test, fake_revoke(t->buf, p->revoked), 0);
+
+	down_write(&vm->lock);
+	xe_validation_guard(&ctx, &t->xe->val, &exec, (struct xe_val_flags) {}, ret) {
+		ret = xe_vm_drm_exec_lock(vm, &exec);
+		drm_exec_retry_on_contention(&exec);
+		ret = ret ?: vma_lock_and_validate(&exec, vma, flags);
+		drm_exec_retry_on_contention(&exec);
+	}
+	up_write(&vm->lock);
+
+	KUNIT_EXPECT_EQ(test, ret, p->revoked ? -ENODEV : 0);
+	expect_mapped(test, bo, !p->revoked);
+	fake_vm_put(vm, vm_bo);
 }
 
 /*
@@ -814,6 +1303,131 @@ static void evict_interrupted(struct kunit *test)
 }
 
 /*
+ * No memory
+ */
+
+static int fail_resource_alloc(struct ttm_resource_manager *man,
+			       struct ttm_buffer_object *bo,
+			       const struct ttm_place *place,
+			       struct ttm_resource **res)
+{
+	return -ENOMEM;
+}
+
+/* Returns what to give to resource_alloc_works(). */
+static const struct ttm_resource_manager_func *
+resource_alloc_fails(struct kunit *test, u32 mem_type)
+{
+	struct import_test *t = test->priv;
+	struct ttm_resource_manager *man = ttm_manager_type(&t->xe->ttm, mem_type);
+	const struct ttm_resource_manager_func *func = man->func;
+	struct ttm_resource_manager_func *fail;
+
+	fail = kunit_kmalloc(test, sizeof(*fail), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fail);
+	*fail = *func;
+	fail->alloc = fail_resource_alloc;
+	man->func = fail;
+
+	return func;
+}
+
+static void resource_alloc_works(struct kunit *test, u32 mem_type,
+				 const struct ttm_resource_manager_func *func)
+{
+	struct import_test *t = test->priv;
+
+	ttm_manager_type(&t->xe->ttm, mem_type)->func = func;
+}
+
+static void map_no_memory(struct kunit *test)
+{
+	const struct ttm_resource_manager_func *func;
+	struct xe_bo *bo = import(test, 0);
+
+	func = resource_alloc_fails(test, XE_PL_TT);
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), -ENOMEM);
+	resource_alloc_works(test, XE_PL_TT, func);
+	expect_counts(test, 0, 0);
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+	expect_counts(test, 1, 0);
+}
+
+static bool is_unmapped_in_place(struct xe_bo *bo)
+{
+	return bo->ttm.resource && xe_bo_is_mem_type(bo, XE_PL_TT) &&
+		!xe_bo_sg(bo) && !bo->ttm.sg;
+}
+
+static const struct no_memory_param {
+	const char *name;
+	bool unmap;			/* map again, and unmap as usual */
+	bool evict;			/* first leave TT after all */
+} no_memory_params[] = {
+	{ "destroyed", false, false },
+	{ "evicted, destroyed", false, true },
+	{ "mapped in place", true, false },
+	{ "evicted, mapped", true, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(no_memory, no_memory_params, name);
+
+/* The exporter gets its memory back even if there is none to move the BO. */
+static void invalidate_no_memory(struct kunit *test)
+{
+	const struct no_memory_param *p = test->param_value;
+	const struct ttm_resource_manager_func *func;
+	struct import_test *t = test->priv;
+	struct xe_bo *bo = import(test, 0);
+	struct xe_vm *vm = fake_vm(test, 0);
+	struct drm_gpuvm_bo *vm_bo = fake_vm_add_bo(test, vm, bo);
+
+	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+
+	fake_lock(t->buf);
+	KUNIT_EXPECT_EQ(test, fake_fence_add(t->buf, FENCE_PREEMPT,
+					     DMA_RESV_USAGE_BOOKKEEP), 0);
+	t->buf->vm_bo = vm_bo;
+	func = resource_alloc_fails(test, XE_PL_SYSTEM);
+	dma_buf_invalidate_mappings(t->buf->dmabuf);
+	KUNIT_EXPECT_EQ(test, fake_mappings(t->buf), 0);
+	KUNIT_EXPECT_EQ(test, t->buf->early, 0);
+	KUNIT_EXPECT_TRUE(test, vm_bo->evicted);
+	KUNIT_EXPECT_TRUE(test, is_unmapped_in_place(bo));
+
+	/* There is nothing left to do for the next one. */
+	dma_buf_invalidate_mappings(t->buf->dmabuf);
+	KUNIT_EXPECT_TRUE(test, is_unmapped_in_place(bo));
+	t->buf->vm_bo = NULL;
+
+	/* An error is no worse than for any other map. */
+	t->buf->map_err = -EIO;
+	fake_unlock(t->buf);
+	KUNIT_EXPECT_EQ(test, validate(bo), -EIO);
+	fake_lock(t->buf);
+	KUNIT_EXPECT_TRUE(test, is_unmapped_in_place(bo));
+	t->buf->map_err = 0;
+
+	resource_alloc_works(test, XE_PL_SYSTEM, func);
+	if (p->evict) {
+		KUNIT_EXPECT_EQ(test, evict(bo, false, false), 0);
+		KUNIT_EXPECT_TRUE(test, is_unmapped(bo));
+	}
+	fake_unlock(t->buf);
+	fake_vm_put(vm, vm_bo);
+
+	if (p->unmap) {
+		KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
+		expect_counts(test, 2, 1);
+		KUNIT_EXPECT_EQ(test, fake_invalidate(t->buf), 0);
+		expect_mapped(test, bo, false);
+	}
+	import_put(test, 0);
+	expect_counts(test, 1 + p->unmap, 1 + p->unmap);
+}
+
+/*
  * The end of the BO, and of the device
  */
 
@@ -824,41 +1438,6 @@ static void destroy_mapped(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
 	import_put(test, 0);
 	expect_counts(test, 1, 1);
-}
-
-static void fake_io_mem_free(struct ttm_device *ttm, struct ttm_resource *mem)
-{
-	struct fake_buf *buf = mem->bo->base.import_attach->dmabuf->priv;
-
-	if (dma_resv_is_locked(mem->bo->base.resv))
-		buf->io_frees++;
-}
-
-/*
- * An invalidation replaces the resource, under the reservation lock, until the
- * importer has detached. So the end of a BO must not look at it without.
- */
-static void destroy_locks_resource(struct kunit *test)
-{
-	struct import_test *t = test->priv;
-	const struct ttm_device_funcs *funcs = t->xe->ttm.funcs;
-	struct xe_bo *bo = import(test, 0);
-	struct ttm_device_funcs *fake;
-
-	fake = kunit_kmalloc(test, sizeof(*fake), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, fake);
-	*fake = *funcs;
-	fake->io_mem_free = fake_io_mem_free;
-
-	KUNIT_EXPECT_EQ(test, import_validate(test, bo), 0);
-	fake_lock(t->buf);
-	bo->ttm.resource->bus.offset = SZ_4K;
-	fake_unlock(t->buf);
-
-	t->xe->ttm.funcs = fake;
-	import_put(test, 0);
-	t->xe->ttm.funcs = funcs;
-	KUNIT_EXPECT_EQ(test, t->buf->io_frees, 1);
 }
 
 static void destroy_busy(struct kunit *test)
@@ -1167,11 +1746,17 @@ static struct kunit_case import_test_cases[] = {
 	KUNIT_CASE_PARAM(invalidate_waits, fence_gen_params),
 	KUNIT_CASE(invalidate_not_interrupted),
 	KUNIT_CASE_PARAM(invalidate_tells_vm, vm_gen_params),
+	KUNIT_CASE(invalidate_zaps_faulting_vm),
+	KUNIT_CASE_ATTR(invalidate_suspends_queues,
+			{ .speed = KUNIT_SPEED_SLOW }),
+	KUNIT_CASE_PARAM(new_queue_rebinds, queue_gen_params),
+	KUNIT_CASE_PARAM(remnant_is_mapped, remnant_gen_params),
 	KUNIT_CASE(evict_no_wait),
 	KUNIT_CASE(evict_no_wait_idle),
 	KUNIT_CASE(evict_interrupted),
+	KUNIT_CASE(map_no_memory),
+	KUNIT_CASE_PARAM(invalidate_no_memory, no_memory_gen_params),
 	KUNIT_CASE(destroy_mapped),
-	KUNIT_CASE(destroy_locks_resource),
 	KUNIT_CASE_PARAM(destroy_busy, fence_gen_params),
 	KUNIT_CASE(destroy_unmapped),
 	KUNIT_CASE(destroy_after_error),

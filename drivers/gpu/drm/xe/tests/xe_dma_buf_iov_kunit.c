@@ -8,6 +8,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-interconnect.h>
@@ -15,6 +16,8 @@
 #include <linux/dma-fence.h>
 #include <linux/kthread.h>
 #include <linux/workqueue.h>
+
+#include <drm/drm_pagemap.h>
 
 #include "regs/xe_gtt_defs.h"
 #include "tests/xe_kunit_helpers.h"
@@ -40,21 +43,15 @@ struct iov_test {
 	/* Not the live test of dma-bufs, for which xe_gem_prime_import() looks. */
 	struct xe_test_priv base;
 	struct xe_device *xe;
-	struct pci_dev pf, other_pf, vf[TEST_VFS];
+	struct pci_dev other_pf, vf[TEST_VFS + 1];
 };
 
-static struct pci_dev *fake_pf(struct xe_device *xe)
+/* What pci_iov_vf_id() says: the first VF is 0. */
+static int fake_vf_index(struct pci_dev *vf)
 {
 	struct iov_test *t = kunit_get_current_test()->priv;
 
-	return &t->pf;
-}
-
-static unsigned int fake_vfid(struct pci_dev *vf)
-{
-	struct iov_test *t = kunit_get_current_test()->priv;
-
-	return vf - t->vf + 1;
+	return vf - t->vf;
 }
 
 /* Export @pieces of VF 1's BAR; what else it should be is set in the offer. */
@@ -64,7 +61,7 @@ static struct xe_kunit_iov_exporter *export(struct kunit *test,
 {
 	struct iov_test *t = test->priv;
 
-	return xe_kunit_iov_export(test, &t->pf, &t->vf[0], pieces, nr);
+	return xe_kunit_iov_export(test, t->xe, &t->vf[0], pieces, nr);
 }
 
 static struct xe_bo *import(struct kunit *test,
@@ -73,6 +70,14 @@ static struct xe_bo *import(struct kunit *test,
 	struct iov_test *t = test->priv;
 
 	return xe_kunit_iov_import(test, t->xe, exp);
+}
+
+static void expect_refused(struct kunit *test,
+			   struct xe_kunit_iov_exporter *exp, int err)
+{
+	struct iov_test *t = test->priv;
+
+	xe_kunit_iov_expect_refused(test, t->xe, exp, err);
 }
 
 /* Bind all of @bo at @va in a new VM; returns its page table. */
@@ -118,28 +123,15 @@ static void publish(struct kunit *test, unsigned int vfid,
 		    const struct xe_vf_vram_seg *segs, unsigned int nr)
 {
 	struct iov_test *t = test->priv;
-	struct xe_vf_vram *vram;
-	unsigned int i;
 
-	vram = kzalloc_flex(*vram, segs, nr);
-	KUNIT_ASSERT_NOT_NULL(test, vram);
-	kref_init(&vram->ref);
-	vram->xe = t->xe;
-	vram->nr_segs = nr;
-	for (i = 0; i < nr; i++) {
-		vram->segs[i] = segs[i];
-		vram->size += segs[i].size;
-	}
-	rcu_assign_pointer(t->xe->sriov.pf.vfs[vfid].vram, vram);
+	xe_kunit_iov_publish(test, t->xe, vfid, segs, nr);
 }
 
 static void withdraw(struct kunit *test, unsigned int vfid)
 {
 	struct iov_test *t = test->priv;
 
-	mutex_lock(xe_sriov_pf_master_mutex(t->xe));
-	xe_sriov_pf_vram_withdraw(t->xe, vfid);
-	mutex_unlock(xe_sriov_pf_master_mutex(t->xe));
+	xe_kunit_iov_withdraw(t->xe, vfid);
 }
 
 /*
@@ -175,11 +167,16 @@ enum mismatch { OTHER_PF, OTHER_BAR, NATIVE, UNALIGNED_64K };
 struct mismatch_param {
 	const char *desc;
 	enum mismatch what;
+	unsigned int bar;
 };
 
 static const struct mismatch_param mismatch_params[] = {
 	{ "VF of another PF", OTHER_PF },
-	{ "another BAR", OTHER_BAR },
+	{ "BAR 0", OTHER_BAR, 0 },
+	{ "BAR 1", OTHER_BAR, 1 },
+	{ "BAR 3", OTHER_BAR, 3 },
+	{ "BAR 4", OTHER_BAR, 4 },
+	{ "BAR 5", OTHER_BAR, 5 },
 	{ "not a PF", NATIVE },
 	{ "not made of 64 KiB pages", UNALIGNED_64K },
 };
@@ -200,7 +197,7 @@ static void imports_as_sg(struct kunit *test)
 		exp->offer.pf = &t->other_pf;
 		break;
 	case OTHER_BAR:
-		exp->offer.bar = 0;
+		exp->offer.bar = param->bar;
 		break;
 	case NATIVE:
 		t->xe->sriov.__mode = XE_SRIOV_MODE_NONE;
@@ -284,12 +281,22 @@ static void cursor_yields_dpa(struct kunit *test)
 	struct xe_kunit_iov_exporter *exp = export(test, param->pieces,
 						   param->nr_pieces);
 	struct xe_bo *bo = import(test, exp);
+	const struct drm_pagemap_addr *addr;
 	struct xe_res_cursor cur;
 	u64 start, pos;
 
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate_and_lock(bo), 0);
-	if (!xe_dma_buf_iov_addr(bo))
+	if (!xe_dma_buf_iov_mapped(bo))
 		goto unlock;
+
+	/* It starts in the entry that it is looking for, not before. */
+	for (start = 0; start < xe_bo_size(bo); start += SZ_4K) {
+		pos = start;
+		addr = xe_dma_buf_iov_addr(bo, &pos);
+		KUNIT_ASSERT_NOT_NULL(test, addr);
+		KUNIT_EXPECT_LT(test, pos, (u64)PAGE_SIZE << addr->order);
+		KUNIT_EXPECT_EQ(test, addr->addr + pos, layout_dpa(param, start));
+	}
 
 	for (start = 0; start < xe_bo_size(bo); start = start * 5 + SZ_4K) {
 		pos = start;
@@ -424,8 +431,15 @@ static void atomics_need_no_migration(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 	vma->gpuva.gem.obj = &bo->ttm.base;
 
+	/*
+	 * Without these atomics in system memory, DEVICE would want a migration
+	 * as well; GLOBAL does on every platform, and UNDEFINED on most.
+	 */
+	t->xe->info.has_device_atomics_on_smem = false;
 	KUNIT_EXPECT_EQ(test, 0, xe_vma_need_vram_for_atomic(t->xe, vma, true));
 	bo->attr.atomic_access = DRM_XE_ATOMIC_DEVICE;
+	KUNIT_EXPECT_EQ(test, 0, xe_vma_need_vram_for_atomic(t->xe, vma, true));
+	bo->attr.atomic_access = DRM_XE_ATOMIC_GLOBAL;
 	KUNIT_EXPECT_EQ(test, 0, xe_vma_need_vram_for_atomic(t->xe, vma, true));
 	bo->attr.atomic_access = DRM_XE_ATOMIC_CPU;
 	KUNIT_EXPECT_EQ(test, -EACCES,
@@ -514,19 +528,25 @@ static struct dma_fence *slow_fence(struct kunit *test)
 	return &f->base;
 }
 
-/* The GPU is done with the memory before it is given back. */
-static void invalidate_waits(struct kunit *test)
+static void add_slow_fence(struct kunit *test, struct xe_kunit_iov_exporter *exp)
 {
-	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct dma_resv *resv = exp->dmabuf->resv;
-	struct xe_bo *bo = import(test, exp);
 
-	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
 	exp->fence = slow_fence(test);
 	dma_resv_lock(resv, NULL);
 	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(resv, 1), 0);
 	dma_resv_add_fence(resv, exp->fence, DMA_RESV_USAGE_BOOKKEEP);
 	dma_resv_unlock(resv);
+}
+
+/* The GPU is done with the memory before it is given back. */
+static void invalidate_waits(struct kunit *test)
+{
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp);
+
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	add_slow_fence(test, exp);
 
 	xe_kunit_iov_invalidate(exp, true);
 	KUNIT_EXPECT_TRUE(test, dma_fence_is_signaled(exp->fence));
@@ -536,23 +556,114 @@ static void invalidate_waits(struct kunit *test)
 	dma_fence_put(exp->fence);
 }
 
-static bool fake_possible(struct xe_device *xe)
-{
-	return true;
-}
+struct suspend_param {
+	const char *desc;
+	bool user_only, fence, dying;
+};
 
-/* Before the VF's VRAM is saved, nobody uses it any more. */
+static const struct suspend_param suspend_params[] = {
+	{ "PM notifier", true, false, false },
+	{ "PM notifier, busy", true, true, false },
+	{ "suspend", false, false, false },
+	{ "suspend, busy", false, true, false },
+	{ "suspend, busy and destroyed", false, true, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(suspend, suspend_params, desc);
+
+/*
+ * Before the VF's VRAM is saved, nobody uses it any more, and nobody does until
+ * the device is resumed. What is not in it stays where it is.
+ */
 static void suspend_unmaps(struct kunit *test)
 {
+	const struct suspend_param *param = test->param_value;
 	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
-	struct xe_bo *bo = import(test, exp);
+	struct xe_kunit_iov_exporter *other = export(test, one_mib, 1);
+	struct xe_kunit_iov_exporter *unused = export(test, one_mib, 1);
+	struct xe_bo *bo = import(test, exp), *other_bo, *unused_bo;
 	struct iov_test *t = test->priv;
+	struct xe_vf_vram *vram;
 
-	kunit_activate_static_stub(test, xe_dma_buf_iov_possible, fake_possible);
+	other->offer.bar = 0;
+	other->sg_addr = SZ_1G;
+	other_bo = import(test, other);
+	unused_bo = import(test, unused);
 	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(bo), 0);
-	KUNIT_EXPECT_EQ(test, xe_bo_evict_all_user(t->xe), 0);
-	xe_kunit_iov_expect_unmapped(test, exp, bo);
-	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
+	KUNIT_ASSERT_EQ(test, xe_kunit_iov_validate(other_bo), 0);
+	if (param->fence)
+		add_slow_fence(test, exp);
+	if (param->dying)
+		xe_bo_put(bo);
+
+	/* As the PM notifier does, before it evicts. */
+	reinit_completion(&t->xe->pm_block);
+	KUNIT_EXPECT_EQ(test, param->user_only ? xe_bo_evict_all_user(t->xe) :
+			xe_bo_evict_all(t->xe), 0);
+	KUNIT_EXPECT_EQ(test, exp->early, 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(other), 1);
+
+	/* Nothing of it is pinned by an import. */
+	vram = xe_sriov_pf_vram_get(t->xe, 1);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
+	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
+	xe_sriov_pf_vram_put(vram);
+
+	if (!param->dying) {
+		xe_kunit_iov_expect_unmapped(test, exp, bo);
+		KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -EAGAIN);
+		xe_kunit_iov_expect_unmapped(test, exp, bo);
+		KUNIT_EXPECT_EQ(test, exp->maps, 1);
+
+		complete_all(&t->xe->pm_block);
+		KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), 0);
+		KUNIT_EXPECT_EQ(test, exp->maps, 2);
+		xe_kunit_iov_put(test, exp, bo);
+	}
+	complete_all(&t->xe->pm_block);
+	xe_kunit_iov_put(test, other, other_bo);
+	KUNIT_EXPECT_EQ(test, unused->maps, 0);
+	xe_kunit_iov_put(test, unused, unused_bo);
+	KUNIT_EXPECT_TRUE(test, list_empty(&t->xe->sriov.pf.vram.imports));
+	dma_fence_put(exp->fence);
+}
+
+/* An import that comes while the device is suspended has to wait as well. */
+static void suspend_delays_import(struct kunit *test)
+{
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
+	struct iov_test *t = test->priv;
+	struct drm_gem_object *obj;
+
+	reinit_completion(&t->xe->pm_block);
+	obj = xe_gem_prime_import(&t->xe->drm, exp->dmabuf);
+	KUNIT_EXPECT_EQ(test, exp->maps, 0);
+	complete_all(&t->xe->pm_block);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(obj));
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(gem_to_xe_bo(obj)), 0);
+	xe_kunit_iov_put(test, exp, gem_to_xe_bo(obj));
+}
+
+/* User space may prefetch it to where it is. It stays there. */
+static void prefetch_maps(struct kunit *test)
+{
+	static const u32 mem_types[] = { XE_PL_VRAM0, XE_PL_VRAM1, XE_PL_TT };
+	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
+	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
+	struct xe_bo *bo = import(test, exp);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mem_types); i++) {
+		xe_bo_lock(bo, false);
+		KUNIT_EXPECT_EQ(test, xe_bo_migrate(bo, mem_types[i], NULL, exec), 0);
+		KUNIT_EXPECT_EQ(test, xe_bo_addr(bo, 0, SZ_4K),
+				reference_dpa(one_mib[0].start));
+		KUNIT_EXPECT_EQ(test, xe_bo_migrate(bo, mem_types[i], NULL, exec), 0);
+		xe_bo_unlock(bo);
+		KUNIT_EXPECT_EQ(test, exp->maps, i + 1);
+		xe_kunit_iov_invalidate(exp, false);
+	}
 	xe_kunit_iov_put(test, exp, bo);
 }
 
@@ -579,10 +690,7 @@ static void bar_smaller_than_quota(struct kunit *test)
 	xe_kunit_iov_put(test, exp, bo);
 
 	exp = export(test, &past, 1);
-	bo = import(test, exp);
-	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -EINVAL);
-	xe_kunit_iov_expect_unmapped(test, exp, bo);
-	xe_kunit_iov_put(test, exp, bo);
+	expect_refused(test, exp, -EINVAL);
 }
 
 static void revoked_is_enodev(struct kunit *test)
@@ -686,9 +794,16 @@ static const struct refused_param refused_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(refused, refused_params, desc);
 
-/* Nothing is mapped, nothing is held, and it may be tried again. */
+/*
+ * Nothing is mapped, nothing is held, and it may be tried again: at import, and
+ * at each map if it was good when it was imported.
+ */
 static void refused(struct kunit *test)
 {
+	static const struct xe_vf_vram_seg plenty = {
+		.size = 2ULL * XE_KUNIT_IOV_BAR_SIZE,
+		.dpa = 0x40000000,
+	};
 	const struct refused_param *param = test->param_value;
 	struct xe_kunit_iov_exporter *exp = export(test, param->pieces,
 						   param->nr_pieces);
@@ -696,23 +811,31 @@ static void refused(struct kunit *test)
 	struct xe_vf_vram *vram;
 	struct xe_bo *bo;
 
+	withdraw(test, 1);
+	publish(test, 1, &plenty, 1);
+	exp->offer.size = plenty.size;
+	bo = import(test, exp);
+	withdraw(test, 1);
+	publish(test, 1, test_segs, ARRAY_SIZE(test_segs));
+	exp->offer.size = XE_KUNIT_IOV_BAR_SIZE;
 	if (param->need_64k)
 		t->xe->info.vram_flags |= XE_VRAM_FLAGS_NEED64K;
 	exp->map_err = param->map_err;
-	bo = import(test, exp);
-	KUNIT_EXPECT_EQ(test, !!(bo->flags & XE_BO_FLAG_INTERNAL_64K),
-			param->need_64k);
 
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), param->err);
 	xe_kunit_iov_expect_unmapped(test, exp, bo);
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), param->err);
 	xe_kunit_iov_expect_unmapped(test, exp, bo);
+	xe_kunit_iov_put(test, exp, bo);
+
+	expect_refused(test, exp, param->err);
+	expect_refused(test, exp, param->err);
 
 	vram = xe_sriov_pf_vram_get(t->xe, 1);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(vram));
 	KUNIT_EXPECT_EQ(test, kref_read(&vram->ref), 2);
 	xe_sriov_pf_vram_put(vram);
-	xe_kunit_iov_put(test, exp, bo);
+	KUNIT_EXPECT_TRUE(test, list_empty(&t->xe->sriov.pf.vram.imports));
 }
 
 /* A VF without VRAM, or that there is not. */
@@ -720,13 +843,12 @@ static void no_vram_is_enodev(struct kunit *test)
 {
 	struct xe_kunit_iov_exporter *exp = export(test, one_mib, 1);
 	struct iov_test *t = test->priv;
-	struct xe_bo *bo;
 
 	exp->offer.vf = &t->vf[1];
-	bo = import(test, exp);
-	KUNIT_EXPECT_EQ(test, xe_kunit_iov_validate(bo), -ENODEV);
+	expect_refused(test, exp, -ENODEV);
+	exp->offer.vf = &t->vf[TEST_VFS];
+	expect_refused(test, exp, -ENODEV);
 	KUNIT_EXPECT_EQ(test, exp->maps, 0);
-	xe_kunit_iov_put(test, exp, bo);
 }
 
 /*
@@ -795,32 +917,6 @@ static void storm(struct kunit *test)
 	xe_kunit_iov_put(test, exp, s[0].bo);
 }
 
-/* A card with VRAM, as its PF, and what TTM needs of it for imports. */
-static struct xe_device *fake_pf_with_ttm(struct kunit *test)
-{
-	struct xe_pci_fake_data fake = {
-		.sriov_mode = XE_SRIOV_MODE_PF,
-		.platform = XE_BATTLEMAGE,
-		.subplatform = XE_SUBPLATFORM_NONE,
-		.graphics_verx100 = 2001,
-	};
-	struct xe_device *xe;
-
-	test->priv = &fake;
-	xe_kunit_helper_xe_device_test_init(test);
-	xe = test->priv;
-	KUNIT_ASSERT_TRUE(test, IS_SRIOV_PF(xe));
-	KUNIT_ASSERT_TRUE(test, xe_device_has_lmtt(xe));
-
-	xe_kunit_helper_xe_device_init_mm(test, xe);
-
-	xe->sriov.pf.device_total_vfs = TEST_VFS;
-	xe->sriov.pf.driver_max_vfs = TEST_VFS;
-	KUNIT_ASSERT_EQ(test, xe_sriov_init(xe), 0);
-	KUNIT_ASSERT_EQ(test, xe_sriov_pf_vram_init(xe), 0);
-	return xe;
-}
-
 static void withdraw_all(void *test)
 {
 	withdraw(test, 1);
@@ -834,11 +930,10 @@ static int iov_test_init(struct kunit *test)
 	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	t->base.id = -1;
-	t->xe = fake_pf_with_ttm(test);
+	t->xe = xe_kunit_iov_pf(test, TEST_VFS);
 	test->priv = t;
 
-	kunit_activate_static_stub(test, xe_dma_buf_iov_pf, fake_pf);
-	kunit_activate_static_stub(test, xe_dma_buf_iov_vfid, fake_vfid);
+	kunit_activate_static_stub(test, xe_dma_buf_iov_vf_index, fake_vf_index);
 	publish(test, 1, test_segs, ARRAY_SIZE(test_segs));
 	return kunit_add_action_or_reset(test, withdraw_all, test);
 }
@@ -854,7 +949,9 @@ static struct kunit_case iov_test_cases[] = {
 	KUNIT_CASE(evict_unmaps),
 	KUNIT_CASE(invalidate_unmaps),
 	KUNIT_CASE(invalidate_waits),
-	KUNIT_CASE(suspend_unmaps),
+	KUNIT_CASE_PARAM(suspend_unmaps, suspend_gen_params),
+	KUNIT_CASE(suspend_delays_import),
+	KUNIT_CASE(prefetch_maps),
 	KUNIT_CASE(revoked_is_enodev),
 	KUNIT_CASE(withdrawn_is_enodev),
 	KUNIT_CASE(each_vf_has_its_own),

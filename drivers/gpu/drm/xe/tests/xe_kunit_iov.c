@@ -11,14 +11,100 @@
 #include <linux/dma-buf-interconnect.h>
 #include <linux/dma-fence.h>
 #include <linux/pci.h>
+#include <linux/scatterlist.h>
 
 #include "regs/xe_gtt_defs.h"
+#include "tests/xe_kunit_helpers.h"
 #include "tests/xe_kunit_iov.h"
+#include "tests/xe_pci_test.h"
 #include "xe_bo.h"
+#include "xe_device.h"
 #include "xe_dma_buf.h"
 #include "xe_dma_buf_iov.h"
+#include "xe_migrate.h"
 #include "xe_pt.h"
+#include "xe_sriov.h"
+#include "xe_sriov_pf_helpers.h"
+#include "xe_sriov_pf_vram.h"
+#include "xe_sriov_pf_vram_types.h"
 #include "xe_vm.h"
+
+/**
+ * xe_kunit_iov_pf() - have a card with VRAM, as its PF
+ * @test: the test, whose &kunit.priv is used on the way
+ * @nr_vfs: how many VFs it has
+ *
+ * Return: the device, with what TTM needs of it for imports.
+ */
+struct xe_device *xe_kunit_iov_pf(struct kunit *test, unsigned int nr_vfs)
+{
+	struct xe_pci_fake_data fake = {
+		.sriov_mode = XE_SRIOV_MODE_PF,
+		.platform = XE_BATTLEMAGE,
+		.subplatform = XE_SUBPLATFORM_NONE,
+		.graphics_verx100 = 2001,
+	};
+	struct xe_device *xe;
+	struct xe_tile *tile;
+
+	test->priv = &fake;
+	xe_kunit_helper_xe_device_test_init(test);
+	xe = test->priv;
+	KUNIT_ASSERT_TRUE(test, IS_SRIOV_PF(xe));
+	KUNIT_ASSERT_TRUE(test, xe_device_has_lmtt(xe));
+
+	xe_kunit_helper_xe_device_init_mm(test, xe);
+
+	xe->sriov.pf.device_total_vfs = nr_vfs;
+	xe->sriov.pf.driver_max_vfs = nr_vfs;
+	KUNIT_ASSERT_EQ(test, xe_sriov_init(xe), 0);
+	KUNIT_ASSERT_EQ(test, xe_sriov_pf_vram_init(xe), 0);
+
+	/* Never used to copy, but asked whether it does. */
+	tile = xe_device_get_root_tile(xe);
+	tile->migrate = xe_migrate_alloc(tile);
+	KUNIT_ASSERT_NOT_NULL(test, tile->migrate);
+	return xe;
+}
+
+/**
+ * xe_kunit_iov_publish() - say what a VF owns; nobody is pinned for that
+ * @test: the test
+ * @xe: the PF
+ * @vfid: number of the VF, from 1
+ * @segs: what it owns
+ * @nr: number of @segs
+ */
+void xe_kunit_iov_publish(struct kunit *test, struct xe_device *xe,
+			  unsigned int vfid, const struct xe_vf_vram_seg *segs,
+			  unsigned int nr)
+{
+	struct xe_vf_vram *vram;
+	unsigned int i;
+
+	vram = kzalloc_flex(*vram, segs, nr);
+	KUNIT_ASSERT_NOT_NULL(test, vram);
+	kref_init(&vram->ref);
+	vram->xe = xe;
+	vram->nr_segs = nr;
+	for (i = 0; i < nr; i++) {
+		vram->segs[i] = segs[i];
+		vram->size += segs[i].size;
+	}
+	rcu_assign_pointer(xe->sriov.pf.vfs[vfid].vram, vram);
+}
+
+/**
+ * xe_kunit_iov_withdraw() - take a VF's VRAM away, if it has any
+ * @xe: the PF
+ * @vfid: number of the VF, from 1
+ */
+void xe_kunit_iov_withdraw(struct xe_device *xe, unsigned int vfid)
+{
+	mutex_lock(xe_sriov_pf_master_mutex(xe));
+	xe_sriov_pf_vram_withdraw(xe, vfid);
+	mutex_unlock(xe_sriov_pf_master_mutex(xe));
+}
 
 static int fake_map(struct dma_buf_attachment *attach,
 		    struct dma_buf_ranges *ranges)
@@ -66,13 +152,42 @@ static struct sg_table *fake_map_sgt(struct dma_buf_attachment *attach,
 {
 	struct xe_kunit_iov_exporter *exp = attach->dmabuf->priv;
 
+	struct sg_table *sgt;
+	struct scatterlist *sg;
+	unsigned int i;
+
 	exp->sg_maps++;
-	return ERR_PTR(-EOPNOTSUPP);
+	if (exp->revoked)
+		return ERR_PTR(-ENODEV);
+	if (exp->map_err)
+		return ERR_PTR(exp->map_err);
+	if (!exp->sg_addr)
+		return ERR_PTR(-EOPNOTSUPP);
+
+	sgt = kzalloc_obj(*sgt);
+	if (!sgt)
+		return ERR_PTR(-ENOMEM);
+
+	if (sg_alloc_table(sgt, exp->nr_pieces, GFP_KERNEL)) {
+		kfree(sgt);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		sg_dma_address(sg) = exp->sg_addr + exp->pieces[i].start;
+		sg_dma_len(sg) = range_len(&exp->pieces[i]);
+	}
+
+	exp->maps++;
+	return sgt;
 }
 
 static void fake_unmap_sgt(struct dma_buf_attachment *attach,
 			   struct sg_table *sgt, enum dma_data_direction dir)
 {
+	fake_unmap(attach, NULL);
+	sg_free_table(sgt);
+	kfree(sgt);
 }
 
 static void fake_release(struct dma_buf *dmabuf)
@@ -104,7 +219,7 @@ static u64 pieces_size(const struct range *pieces, unsigned int nr)
 /**
  * xe_kunit_iov_export() - export a part of a VF's BAR
  * @test: the test, at whose end the dma-buf is put
- * @pf: the PF that the offer names
+ * @xe: the PF that the offer names
  * @vf: the VF that the offer names
  * @pieces: where the buffer is in the BAR, in bytes; must outlive the dma-buf
  * @nr: number of @pieces
@@ -112,7 +227,7 @@ static u64 pieces_size(const struct range *pieces, unsigned int nr)
  * Return: the exporter, which lives as long as the test.
  */
 struct xe_kunit_iov_exporter *
-xe_kunit_iov_export(struct kunit *test, struct pci_dev *pf, struct pci_dev *vf,
+xe_kunit_iov_export(struct kunit *test, struct xe_device *xe, struct pci_dev *vf,
 		    const struct range *pieces, unsigned int nr)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
@@ -123,7 +238,8 @@ xe_kunit_iov_export(struct kunit *test, struct pci_dev *pf, struct pci_dev *vf,
 
 	exp->offer.base.type = &dma_buf_interconnect_iov;
 	exp->offer.base.ops = &fake_ic_ops;
-	exp->offer.pf = pf;
+	/* A fake device is not really one of PCI: only its address is compared. */
+	exp->offer.pf = to_pci_dev(xe->drm.dev);
 	exp->offer.vf = vf;
 	exp->offer.bar = XE_KUNIT_IOV_BAR;
 	exp->offer.size = XE_KUNIT_IOV_BAR_SIZE;
@@ -156,7 +272,33 @@ struct xe_bo *xe_kunit_iov_import(struct kunit *test, struct xe_device *xe,
 
 	obj = xe_gem_prime_import(&xe->drm, exp->dmabuf);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(obj));
+
+	/* Over IOV it was mapped once, to see whether it can be. */
+	KUNIT_EXPECT_EQ(test, exp->maps, !!obj->import_attach->interconnect);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
+	exp->maps = 0;
+	exp->unmaps = 0;
 	return gem_to_xe_bo(obj);
+}
+
+/**
+ * xe_kunit_iov_expect_refused() - a dma-buf cannot be imported as it is
+ * @test: the test, which fails if it can
+ * @xe: the importing PF
+ * @exp: the exporter
+ * @err: the expected error
+ */
+void xe_kunit_iov_expect_refused(struct kunit *test, struct xe_device *xe,
+				 struct xe_kunit_iov_exporter *exp, int err)
+{
+	struct drm_gem_object *obj = xe_gem_prime_import(&xe->drm, exp->dmabuf);
+
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(obj), err);
+	if (!IS_ERR(obj))
+		drm_gem_object_put(obj);
+	flush_workqueue(xe->ttm.wq);
+	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&exp->dmabuf->attachments));
 }
 
 /**
@@ -228,7 +370,7 @@ void xe_kunit_iov_expect_unmapped(struct kunit *test,
 {
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 0);
 	xe_bo_lock(bo, false);
-	KUNIT_EXPECT_NULL(test, xe_dma_buf_iov_addr(bo));
+	KUNIT_EXPECT_FALSE(test, xe_dma_buf_iov_mapped(bo));
 	KUNIT_EXPECT_EQ(test, bo->ttm.resource->mem_type, XE_PL_SYSTEM);
 	xe_bo_unlock(bo);
 }
@@ -274,6 +416,34 @@ static struct xe_pt *fake_pt_create(struct xe_vm *vm, struct xe_tile *tile,
 	fake->pt.base.children = level ? fake->children : NULL;
 	fake->pt.base.staging = level ? fake->staging : NULL;
 	return &fake->pt;
+}
+
+static void fake_pt_destroy(struct xe_pt *pt, u32 flags,
+			    struct llist_head *deferred)
+{
+	struct fake_pt *fake = container_of(pt, struct fake_pt, pt);
+	unsigned int i;
+
+	if (!pt)
+		return;
+
+	for (i = 0; pt->level && pt->num_live && i < XE_PDES; i++)
+		if (fake->staging[i])
+			fake_pt_destroy(container_of(fake->staging[i],
+						     struct xe_pt, base),
+					flags, deferred);
+	kunit_kfree(kunit_get_current_test(), fake);
+}
+
+/**
+ * xe_kunit_iov_fake_pts() - have page tables that are not in VRAM
+ * @test: the test, in whose thread xe_pt_create() and xe_pt_destroy() will do
+ *        without
+ */
+void xe_kunit_iov_fake_pts(struct kunit *test)
+{
+	kunit_activate_static_stub(test, xe_pt_create, fake_pt_create);
+	kunit_activate_static_stub(test, xe_pt_destroy, fake_pt_destroy);
 }
 
 static u64 fake_pte_encode_vma(u64 pte, struct xe_vma *vma, u16 pat_index,
@@ -336,7 +506,7 @@ struct xe_pt *xe_kunit_iov_bind(struct kunit *test, struct xe_tile *tile,
 	u32 nr = 0;
 	int err;
 
-	kunit_activate_static_stub(test, xe_pt_create, fake_pt_create);
+	xe_kunit_iov_fake_pts(test);
 
 	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
 	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);

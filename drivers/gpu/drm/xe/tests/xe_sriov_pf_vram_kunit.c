@@ -58,7 +58,7 @@ struct vram_test {
 	int push_err;
 
 	/* What dma-bufs name, and no code looks into. */
-	struct pci_dev pf, vf[VRAM_TEST_VFS];
+	struct pci_dev vf[VRAM_TEST_VFS];
 
 	/* Buffer objects that are in the way. */
 	struct xe_bo *fill[VRAM_TEST_TILES * VRAM_TEST_PAGES];
@@ -138,14 +138,9 @@ static int fake_push_vf_cfg_lmem(struct xe_gt *gt, unsigned int vfid, u64 size)
 	return size ? vram_test_current()->push_err : 0;
 }
 
-static struct pci_dev *fake_vram_pf(struct xe_device *xe)
+static int fake_vram_vf_index(struct pci_dev *vf)
 {
-	return &vram_test_current()->pf;
-}
-
-static unsigned int fake_vram_vfid(struct pci_dev *vf)
-{
-	return vf - vram_test_current()->vf + 1;
+	return vf - vram_test_current()->vf;
 }
 
 /*
@@ -259,8 +254,7 @@ static int vram_test_init(struct kunit *test)
 	kunit_activate_static_stub(test, xe_lmtt_drop_pages, fake_lmtt_drop_pages);
 	kunit_activate_static_stub(test, xe_lmtt_invalidate_hw, fake_lmtt_invalidate_hw);
 	kunit_activate_static_stub(test, pf_push_vf_cfg_lmem, fake_push_vf_cfg_lmem);
-	kunit_activate_static_stub(test, xe_dma_buf_iov_pf, fake_vram_pf);
-	kunit_activate_static_stub(test, xe_dma_buf_iov_vfid, fake_vram_vfid);
+	kunit_activate_static_stub(test, xe_dma_buf_iov_vf_index, fake_vram_vf_index);
 
 	xe_kunit_helper_xe_device_init_mm(test, xe);
 
@@ -1047,7 +1041,7 @@ static struct xe_kunit_iov_exporter *vram_test_export(struct vram_test *t, unsig
 		pieces[i].end = pieces[i].start + VRAM_TEST_PAGE - 1;
 	}
 
-	return xe_kunit_iov_export(t->test, &t->pf, &t->vf[vfid - 1], pieces, pages);
+	return xe_kunit_iov_export(t->test, t->xe, &t->vf[vfid - 1], pieces, pages);
 }
 
 /* The cursor, and the page table of each tile, say the same as the LMTT. */

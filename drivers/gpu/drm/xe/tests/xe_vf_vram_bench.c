@@ -23,7 +23,6 @@
 #include <linux/prandom.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
 #include <drm/drm_pagemap.h>
 
@@ -45,7 +44,7 @@ struct bench {
 	struct xe_vf_vram *vram;
 	struct range *ranges;
 	unsigned int nr_ranges;
-	struct dma_buf_ranges mapped;
+	struct dma_buf_ranges *mapped;
 	struct drm_pagemap_addr *addrs;
 	unsigned int nr_addrs;
 };
@@ -114,20 +113,14 @@ static const struct bench_kind {
 /* The ranges as dma-buf core keeps them. */
 static void bench_map(struct bench *bench)
 {
-	unsigned int i;
-
-	xa_init(&bench->mapped.xa);
-	bench->mapped.nr = bench->nr_ranges;
-	for (i = 0; i * DMA_BUF_RANGES_PER_RUN < bench->nr_ranges; i++)
-		KUNIT_ASSERT_EQ(bench->test, 0,
-				xa_err(xa_store(&bench->mapped.xa, i,
-						bench->ranges + i * DMA_BUF_RANGES_PER_RUN,
-						GFP_KERNEL)));
+	bench->mapped = dma_buf_ranges_kunit_alloc(bench->ranges,
+						   bench->nr_ranges);
+	KUNIT_ASSERT_NOT_NULL(bench->test, bench->mapped);
 }
 
 static int bench_translate(struct bench *bench)
 {
-	return xe_vf_vram_translate(bench->vram, &bench->mapped, SZ_4K,
+	return xe_vf_vram_translate(bench->vram, bench->mapped, SZ_4K,
 				    &bench->addrs, &bench->nr_addrs);
 }
 
@@ -271,7 +264,7 @@ static void bench_one(struct bench *bench, const struct bench_kind *kind,
 		bench->nr_addrs, fewest_entries, ptes, fewest_ptes);
 
 	kvfree(bench->addrs);
-	xa_destroy(&bench->mapped.xa);
+	dma_buf_ranges_kunit_free(bench->mapped);
 }
 
 static void bench_translations(struct kunit *test)

@@ -6,13 +6,14 @@
 
 #include <kunit/test.h>
 
+#include <linux/bitops.h>
 #include <linux/dma-buf-interconnect.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/prandom.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
 #include <drm/drm_pagemap.h>
 
@@ -53,22 +54,16 @@ static void fake_vram_add(struct xe_vf_vram *vram, u64 dpa, u64 size)
 
 /* Hands @range over as dma-buf core would, but without its checks. */
 static int translate(struct kunit *test, const struct xe_vf_vram *vram,
-		     struct range *range, unsigned int nr_ranges, u64 align,
+		     const struct range *range, unsigned int nr_ranges, u64 align,
 		     struct drm_pagemap_addr **addrs, unsigned int *nr)
 {
-	struct dma_buf_ranges ranges = { .nr = nr_ranges };
-	unsigned int i;
+	struct dma_buf_ranges *ranges;
 	int err;
 
-	xa_init(&ranges.xa);
-	for (i = 0; i * DMA_BUF_RANGES_PER_RUN < nr_ranges; i++)
-		KUNIT_ASSERT_EQ(test, 0,
-				xa_err(xa_store(&ranges.xa, i,
-						range + i * DMA_BUF_RANGES_PER_RUN,
-						GFP_KERNEL)));
-
-	err = xe_vf_vram_translate(vram, &ranges, align, addrs, nr);
-	xa_destroy(&ranges.xa);
+	ranges = dma_buf_ranges_kunit_alloc(range, nr_ranges);
+	KUNIT_ASSERT_NOT_NULL(test, ranges);
+	err = xe_vf_vram_translate(vram, ranges, align, addrs, nr);
+	dma_buf_ranges_kunit_free(ranges);
 	return err;
 }
 
@@ -373,29 +368,57 @@ static void test_dma_addr(struct kunit *test)
 	}
 }
 
-/* A cursor computes with unsigned long, which must do for each entry. */
+static const u64 huge_sizes[] = {
+	3ull * SZ_1G, SZ_4G, 5ull * SZ_1G, 8ull * SZ_1G, 32ull * SZ_1G,
+	64ull * SZ_1G - PAGE_SIZE, SZ_1T,
+};
+
+static void huge_desc(const u64 *size, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%llu MiB", *size / SZ_1M);
+}
+
+KUNIT_ARRAY_PARAM(huge, huge_sizes, huge_desc);
+
+/*
+ * All of a large BAR in one range, behind a page that is not part of it. A cursor
+ * computes with unsigned long, which must do for each entry.
+ */
 static void test_huge(struct kunit *test)
 {
+	const u64 size = *(const u64 *)test->param_value, dpa = SZ_1G;
+	struct range range = { PAGE_SIZE, PAGE_SIZE + size - 1 };
 	struct xe_vf_vram *vram = fake_vram(test, 1);
-	struct range range = { 0, 5ull * SZ_1G - 1 };
 	struct drm_pagemap_addr *addrs;
+	struct xe_res_cursor cur;
 	unsigned int i, nr;
-	u64 size = 0;
+	u64 pos = 0;
 
-	fake_vram_add(vram, 0, 5ull * SZ_1G);
-	if (sizeof(dma_addr_t) < sizeof(u64))
-		range.end = 3ull * SZ_1G - 1;
+	if (overflows_type(dpa + size, dma_addr_t))
+		kunit_skip(test, "does not fit in a dma_addr_t");
+
+	fake_vram_add(vram, dpa, size + PAGE_SIZE);
 
 	KUNIT_ASSERT_EQ(test, 0, translate(test, vram, &range, 1, SZ_4K, &addrs, &nr));
-	KUNIT_EXPECT_EQ(test, nr, sizeof(long) == sizeof(u64) ||
-			sizeof(dma_addr_t) < sizeof(u64) ? 2 : 3);
+	if (sizeof(long) == sizeof(u64))
+		KUNIT_EXPECT_EQ(test, nr, hweight64(size));
 	for (i = 0; i < nr; i++) {
-		KUNIT_EXPECT_EQ(test, (u64)addrs[i].addr, size);
+		KUNIT_EXPECT_EQ(test, (u64)addrs[i].addr, dpa + PAGE_SIZE + pos);
 		KUNIT_EXPECT_NE(test, PAGE_SIZE << addrs[i].order, 0);
-		size += PAGE_SIZE << addrs[i].order;
+		pos += (u64)PAGE_SIZE << addrs[i].order;
 	}
-	KUNIT_EXPECT_EQ(test, size, range_len(&range));
+	KUNIT_EXPECT_EQ(test, pos, size);
+
+	/* And as page tables walk it, from its start and from its last page. */
+	xe_res_first_dma(addrs, 0, size, &cur);
+	KUNIT_EXPECT_EQ(test, xe_res_dma(&cur), dpa + PAGE_SIZE);
+	xe_res_first_dma(addrs, size - PAGE_SIZE, PAGE_SIZE, &cur);
+	KUNIT_EXPECT_EQ(test, xe_res_dma(&cur), dpa + size);
 	kvfree(addrs);
+
+	/* A page more is somebody else's. */
+	range.end += PAGE_SIZE;
+	expect_error(test, vram, &range, 1, SZ_4K, -ERANGE);
 }
 
 /* More entries than there can be memory for are refused without trying. */
@@ -752,7 +775,7 @@ static void expect_ptes(struct kunit *test, const struct xe_vf_vram *vram,
 static void test_page_sizes(struct kunit *test)
 {
 	const u64 page = SZ_4K;
-	struct xe_vf_vram *vram;
+	struct xe_vf_vram *vram, *first;
 	struct range ranges[4];
 
 	if (sizeof(dma_addr_t) < sizeof(u64) || PAGE_SIZE != page)
@@ -763,11 +786,23 @@ static void test_page_sizes(struct kunit *test)
 	fake_vram_add(vram, 8ull * SZ_1G, 3ull * SZ_1G);
 	fake_vram_add(vram, 16ull * SZ_1G + SZ_2M, SZ_1G);
 	fake_vram_add(vram, 64ull * SZ_1G, 3 * SZ_2M);
+	first = vram;
 
 	/* All of it. */
 	ranges[0].start = 0;
 	ranges[0].end = vram->size - 1;
 	expect_ptes(test, vram, ranges, 1, (unsigned int []) { 0, 0, 512 + 3, 3 });
+
+	/* A BAR of 32 GiB has the largest pages, whatever is before it. */
+	vram = fake_vram(test, 2);
+	fake_vram_add(vram, 2ull * SZ_1G, SZ_1G);
+	fake_vram_add(vram, 8ull * SZ_1G, 32ull * SZ_1G);
+	ranges[0].start = SZ_1G;
+	ranges[0].end = vram->size - 1;
+	expect_ptes(test, vram, ranges, 1, (unsigned int []) { 0, 0, 0, 32 });
+
+	vram = first;
+	ranges[0].start = 0;
 
 	/* A size with many bits: the entries of a run do not keep pages small. */
 	ranges[0].end = SZ_1G + SZ_512M + SZ_2M + SZ_64K + page - 1;
@@ -812,7 +847,7 @@ static struct kunit_case translate_cases[] = {
 	KUNIT_CASE(test_empty),
 	KUNIT_CASE(test_64k),
 	KUNIT_CASE(test_dma_addr),
-	KUNIT_CASE(test_huge),
+	KUNIT_CASE_PARAM(test_huge, huge_gen_params),
 	KUNIT_CASE(test_too_many),
 	KUNIT_CASE_SLOW(test_fuzz),
 	KUNIT_CASE(test_page_sizes),

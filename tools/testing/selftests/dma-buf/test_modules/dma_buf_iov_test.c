@@ -43,7 +43,12 @@
 
 #define ATTACH_FLAGS	(DMA_BUF_IOV_TEST_ATTACH_STATIC | \
 			 DMA_BUF_IOV_TEST_ATTACH_P2P | \
-			 DMA_BUF_IOV_TEST_ATTACH_LAZY)
+			 DMA_BUF_IOV_TEST_ATTACH_LAZY | \
+			 DMA_BUF_IOV_TEST_ATTACH_KEEP | \
+			 DMA_BUF_IOV_TEST_ATTACH_REMAP)
+
+/* Between two attempts to map again */
+#define REMAP_DELAY	(HZ / 50)
 
 /* Stands in for an importer's device that is not PCI. */
 static struct faux_device *importer_faux;
@@ -66,9 +71,10 @@ struct importer {
 	/* Protected by the reservation lock of dmabuf: at most one is set. */
 	struct dma_buf_ranges *ranges;
 	struct sg_table *sgt;
+	bool remap;	/* the work may map */
 
-	/* For an importer that is lazy: lets go of the mapping. */
-	struct work_struct work;
+	/* For an importer that does not unmap at once. */
+	struct delayed_work work;
 
 	/* Innermost. Protects what follows. */
 	spinlock_t event;
@@ -146,12 +152,25 @@ static void importer_let_go(struct importer *imp,
 	spin_unlock(&imp->event);
 }
 
+/* Map over what was agreed, unless it is mapped. */
+static int importer_remap(struct importer *imp)
+{
+	if (!imp->remap || !imp->attach || importer_mapped(imp))
+		return 0;
+
+	return imp->attach->interconnect ? importer_map(imp) :
+					   importer_map_sg(imp);
+}
+
 static void importer_work(struct work_struct *work)
 {
-	struct importer *imp = container_of(work, struct importer, work);
+	struct importer *imp = container_of(to_delayed_work(work),
+					    struct importer, work);
 
 	dma_resv_lock(imp->dmabuf->resv, NULL);
 	importer_let_go(imp, imp->attach);
+	if (importer_remap(imp) == -ENODEV)
+		schedule_delayed_work(&imp->work, REMAP_DELAY);
 	dma_resv_unlock(imp->dmabuf->resv);
 }
 
@@ -161,9 +180,10 @@ static void importer_invalidate(struct dma_buf_attachment *attach)
 
 	dma_resv_assert_held(attach->dmabuf->resv);
 
-	if (imp->args.flags & DMA_BUF_IOV_TEST_ATTACH_LAZY)
-		schedule_work(&imp->work);
-	else
+	if (imp->args.flags & (DMA_BUF_IOV_TEST_ATTACH_LAZY |
+			       DMA_BUF_IOV_TEST_ATTACH_REMAP))
+		mod_delayed_work(system_percpu_wq, &imp->work, 0);
+	else if (!(imp->args.flags & DMA_BUF_IOV_TEST_ATTACH_KEEP))
 		importer_let_go(imp, attach);
 
 	spin_lock(&imp->event);
@@ -208,13 +228,11 @@ static struct device *importer_get_device(const char *bdf)
 	return bus_find_device_by_name(&pci_bus_type, NULL, bdf);
 }
 
-static int importer_offer(struct importer *imp, struct dma_buf_iov_offer *offer,
+static int importer_offer(struct dma_buf_iov_offer *offer,
 			  const struct dma_buf_iov_test_offer *arg)
 {
-	struct pci_dev *pf = dev_is_pci(imp->dev) ? to_pci_dev(imp->dev) : NULL;
-
 	if (arg->kind == DMA_BUF_IOV_TEST_OFFER_IOV)
-		return dma_buf_iov_offer_import(offer, pf, arg->bar);
+		return dma_buf_iov_offer_import(offer, arg->bar);
 
 	*offer = (struct dma_buf_iov_offer) { .base.type = &interconnect_other };
 	return 0;
@@ -231,7 +249,7 @@ static int importer_do_attach(struct importer *imp)
 	int ret;
 
 	for (i = 0; i < args->nr_offers; i++) {
-		ret = importer_offer(imp, &iov[i], &args->offers[i]);
+		ret = importer_offer(&iov[i], &args->offers[i]);
 		if (ret)
 			return ret;
 		offers[i] = &iov[i].base;
@@ -246,6 +264,7 @@ static int importer_do_attach(struct importer *imp)
 	/* The work may look already, though it finds no mapping. */
 	dma_resv_lock(imp->dmabuf->resv, NULL);
 	imp->attach = attach;
+	imp->remap = args->flags & DMA_BUF_IOV_TEST_ATTACH_REMAP;
 	dma_resv_unlock(imp->dmabuf->resv);
 	return 0;
 }
@@ -254,11 +273,12 @@ static void importer_do_detach(struct importer *imp)
 {
 	dma_resv_lock(imp->dmabuf->resv, NULL);
 	importer_unmap(imp, imp->attach);
+	imp->remap = false;
 	dma_resv_unlock(imp->dmabuf->resv);
 
 	dma_buf_detach(imp->dmabuf, imp->attach);
 	/* Nobody is left who could queue it. */
-	cancel_work_sync(&imp->work);
+	cancel_delayed_work_sync(&imp->work);
 	imp->attach = NULL;
 }
 
@@ -578,7 +598,8 @@ static int importer_ioctl_window(struct importer *imp, void __user *uarg)
 	if (copy_from_user(&win, uarg, sizeof(win)))
 		return -EFAULT;
 
-	if (win.vf_bar >= PCI_STD_NUM_BARS || win.pf_bar >= PCI_STD_NUM_BARS ||
+	if (win.vf_bar >= PCI_STD_NUM_BARS ||
+	    win.pf_bar >= DMA_BUF_IOV_TEST_VF_BARS + PCI_SRIOV_NUM_BARS ||
 	    !win.size ||
 	    !IS_ALIGNED(win.vf_offset | win.size | win.pf_offset |
 			win.pf_stride, sizeof(u32)) ||
@@ -589,18 +610,28 @@ static int importer_ioctl_window(struct importer *imp, void __user *uarg)
 	return 0;
 }
 
+static struct resource *importer_window_resource(struct pci_dev *pf, u32 bar)
+{
+#ifdef CONFIG_PCI_IOV
+	if (bar >= DMA_BUF_IOV_TEST_VF_BARS)
+		bar += PCI_IOV_RESOURCES - DMA_BUF_IOV_TEST_VF_BARS;
+#endif
+	return pci_resource_n(pf, bar);
+}
+
 /* Where in the PF's BAR is the window on the VF's memory? */
 static int importer_window_start(const struct importer *imp,
 				 const struct dma_buf_iov_offer *iov,
 				 resource_size_t *start)
 {
 	const struct dma_buf_iov_test_window *win = &imp->window;
-	u64 size = pci_resource_len(iov->pf, win->pf_bar);
+	const struct resource *res;
 	u64 offset, end;
 	int vf;
 
+	res = importer_window_resource(iov->pf, win->pf_bar);
 	if (!win->size || win->vf_bar != iov->bar ||
-	    !(pci_resource_flags(iov->pf, win->pf_bar) & IORESOURCE_MEM))
+	    !(res->flags & IORESOURCE_MEM))
 		return -ERANGE;
 
 	vf = pci_iov_vf_id(iov->vf);
@@ -609,10 +640,11 @@ static int importer_window_start(const struct importer *imp,
 
 	if (check_mul_overflow(win->pf_stride, (u64)vf, &offset) ||
 	    check_add_overflow(offset, win->pf_offset, &offset) ||
-	    check_add_overflow(offset, win->size, &end) || end > size)
+	    check_add_overflow(offset, win->size, &end) ||
+	    end > resource_size(res))
 		return -ERANGE;
 
-	*start = pci_resource_start(iov->pf, win->pf_bar) + offset;
+	*start = res->start + offset;
 	return 0;
 }
 
@@ -934,7 +966,7 @@ static int importer_open(struct inode *inode, struct file *file)
 
 	mutex_init(&imp->lock);
 	spin_lock_init(&imp->event);
-	INIT_WORK(&imp->work, importer_work);
+	INIT_DELAYED_WORK(&imp->work, importer_work);
 	file->private_data = imp;
 	return nonseekable_open(inode, file);
 }

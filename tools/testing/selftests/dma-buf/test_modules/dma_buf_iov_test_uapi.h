@@ -44,6 +44,10 @@ struct dma_buf_iov_test_offer {
 #define DMA_BUF_IOV_TEST_ATTACH_P2P	0x2
 /* It unmaps from a work item after invalidate_mappings, not inside it. */
 #define DMA_BUF_IOV_TEST_ATTACH_LAZY	0x4
+/* It keeps what is mapped until the test unmaps it or detaches. */
+#define DMA_BUF_IOV_TEST_ATTACH_KEEP	0x8
+/* As LAZY, and the work item then maps again, as often as it takes. */
+#define DMA_BUF_IOV_TEST_ATTACH_REMAP	0x10
 
 /*
  * Attach. An empty bdf stands for a device that is not PCI. -EBUSY if the file
@@ -107,7 +111,12 @@ struct dma_buf_iov_test_ranges {
  * units of 4 bytes; -EINVAL if not, if @size is 0, or if @vf_offset + @size wraps.
  * Can be set at any time, and stays set. Whether it lies inside the PF's BAR is
  * seen when it is used.
+ *
+ * @pf_bar is DMA_BUF_IOV_TEST_VF_BARS + n for the BARs n of all VFs, one after the
+ * other, as the PF's SR-IOV capability has them.
  */
+#define DMA_BUF_IOV_TEST_VF_BARS	6
+
 struct dma_buf_iov_test_window {
 	__u32 vf_bar;
 	__u32 pf_bar;

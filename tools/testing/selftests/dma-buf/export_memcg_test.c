@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What user space exports is charged to its memory cgroup: who may have 32 MiB
+ * cannot have 10,000 dma-bufs of 4096 ranges, is told so, and gets all back.
+ */
+#define _GNU_SOURCE
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "../kselftest_harness.h"
+#include "iov_test.h"
+
+#define EXPORTS		10000
+#define RANGES		4096	/* 64 KiB of them: too much for the OOM killer */
+#define LIMIT		"32M"
+#define ROUNDS		3
+#define TIMEOUT		240
+
+/* Where cgroups are, and the one of the test. */
+static char root[64] = "/sys/fs/cgroup";
+static char group[96];
+
+static int write_group(const char *file, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	return iov_write_file(path, value);
+}
+
+/* A cgroup with a limit, in which the calling process then is. */
+static const char *group_enter(void)
+{
+	char path[128];
+
+	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK)) {
+		strcpy(root, "/tmp/export_memcg_test.XXXXXX");
+		if (!mkdtemp(root))
+			return "no /tmp";
+		if (mount("none", root, "cgroup2", 0, NULL)) {
+			rmdir(root);
+			return "no cgroup2";
+		}
+	}
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", root);
+	if (iov_write_file(path, "+memory"))
+		return "no memory controller (CONFIG_MEMCG)";
+	snprintf(group, sizeof(group), "%s/export_memcg_test", root);
+	if (mkdir(group, 0700) && errno != EEXIST)
+		return "cannot make a cgroup";
+	if (write_group("memory.max", LIMIT) || write_group("cgroup.procs", "0"))
+		return "cannot use a cgroup";
+	return NULL;
+}
+
+static void group_leave(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", root);
+	iov_write_file(path, "0");
+	if (*group)
+		rmdir(group);
+	if (strncmp(root, "/sys", 4) && !umount(root))
+		rmdir(root);
+}
+
+/* Not a VF: for these vfio allocates more, which is another test's. */
+FIXTURE(memcg)
+{
+	struct iov_vfio dev;
+	char bdf[IOV_BDF_LEN];
+	int fds[EXPORTS];
+};
+
+FIXTURE_SETUP(memcg)
+{
+	const struct rlimit files = { EXPORTS + 64, EXPORTS + 64 };
+	const char *missing;
+
+	if (iov_pf_find(1, self->bdf))
+		SKIP(return, "no second PF: set DMABUF_TEST_PF2");
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		SKIP(return, "cannot have %u files", EXPORTS);
+	ASSERT_EQ(0, iov_vfio_bind(self->bdf));
+	ASSERT_EQ(0, iov_vfio_open(&self->dev, self->bdf));
+	missing = group_enter();
+	if (missing)
+		SKIP(return, "%s", missing);
+}
+
+FIXTURE_TEARDOWN(memcg)
+{
+	group_leave();
+	EXPECT_EQ(0, iov_vfio_close(&self->dev));
+	EXPECT_EQ(0, iov_test_give_back(self->bdf));
+}
+
+TEST_F_TIMEOUT(memcg, exports, TIMEOUT)
+{
+	struct vfio_region_dma_range *ranges = calloc(RANGES, sizeof(*ranges));
+	unsigned int nr, round, first = 0;
+	int before = iov_bufinfo_count();
+	int ret;
+
+	ASSERT_NE(NULL, ranges);
+	for (nr = 0; nr < RANGES; nr++)
+		ranges[nr].length = iov_page_size();
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (nr = 0, ret = 0; nr < EXPORTS; nr++) {
+			ret = iov_vfio_export(&self->dev, 0, ranges, RANGES);
+			if (ret < 0)
+				break;
+			self->fds[nr] = ret;
+		}
+		EXPECT_EQ(-ENOMEM, ret);
+		TH_LOG("%u of %u exports", nr, EXPORTS);
+		EXPECT_LT(16, nr);
+		EXPECT_GT(EXPORTS, nr);
+
+		/* As many the next time: nothing of it is left behind. */
+		if (!round)
+			first = nr;
+		EXPECT_LE(first / 2, nr);
+		while (nr)
+			close(self->fds[--nr]);
+		EXPECT_EQ(before, iov_bufinfo_count());
+	}
+	free(ranges);
+}
+
+TEST_HARNESS_MAIN
