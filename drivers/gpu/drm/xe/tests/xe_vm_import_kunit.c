@@ -632,7 +632,7 @@ static bool fake_reset_status(struct xe_exec_queue *q)
 	return false;
 }
 
-static const struct xe_exec_queue_ops fake_queue_ops = {
+static const struct xe_exec_queue_ops import_fake_queue_ops = {
 	.suspend = fake_suspend,
 	.suspend_wait = fake_suspend,
 	.resume = fake_void,
@@ -671,7 +671,7 @@ static void long_running(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, import_bind(vm, bo[i], IMPORT_VA(i)), 0);
 	}
 
-	q->ops = &fake_queue_ops;
+	q->ops = &import_fake_queue_ops;
 	q->lr.context = dma_fence_context_alloc(1);
 	KUNIT_ASSERT_EQ(test, xe_vm_add_compute_exec_queue(vm, q), 0);
 	KUNIT_EXPECT_FALSE(test, import_rebind_worker(vm));
@@ -719,8 +719,9 @@ static void long_running(struct kunit *test)
  * VMs in fault mode
  */
 
-static int fake_tlb_ppgtt(struct xe_tlb_inval *tlb_inval, u32 seqno, u64 start,
-			  u64 end, u32 asid, struct drm_suballoc *prl_sa)
+static int import_fake_tlb_ppgtt(struct xe_tlb_inval *tlb_inval, u32 seqno,
+				 u64 start, u64 end, u32 asid,
+				 struct drm_suballoc *prl_sa)
 {
 	struct vm_import_test *t = kunit_get_current_test()->priv;
 
@@ -734,8 +735,8 @@ static long fake_tlb_timeout(struct xe_tlb_inval *tlb_inval)
 	return HZ;
 }
 
-static const struct xe_tlb_inval_ops fake_tlb_ops = {
-	.ppgtt = fake_tlb_ppgtt,
+static const struct xe_tlb_inval_ops import_fake_tlb_ops = {
+	.ppgtt = import_fake_tlb_ppgtt,
 	.timeout_delay = fake_tlb_timeout,
 };
 
@@ -753,7 +754,7 @@ static struct xe_tlb_inval *import_tlb(struct vm_import_test *t)
 	mutex_init(&tlb_inval->seqno_lock);
 	INIT_DELAYED_WORK(&tlb_inval->fence_tdr, import_no_work);
 	tlb_inval->timeout_wq = system_dfl_wq;
-	tlb_inval->ops = &fake_tlb_ops;
+	tlb_inval->ops = &import_fake_tlb_ops;
 	return tlb_inval;
 }
 
