@@ -945,8 +945,8 @@ static void p2pdma_test_replaced(struct kunit *test)
 static void p2pdma_test_release(struct kunit *test)
 {
 	struct pci_dev *provider, *client;
+	struct rcu_gp_oldstate gp;
 	struct fake_switch s;
-	unsigned long gp;
 	void *group;
 
 	fake_switch_init(test, &s, FAKE_DOMAIN);
@@ -960,9 +960,10 @@ static void p2pdma_test_release(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_type(provider, client),
 			PCI_P2PDMA_MAP_BUS_ADDR);
 
-	gp = get_state_synchronize_rcu();
+	/* The full state: the short one may miss grace periods that overlap. */
+	get_state_synchronize_rcu_full(&gp);
 	devres_release_group(&provider->dev, group);
-	KUNIT_EXPECT_TRUE(test, poll_state_synchronize_rcu(gp));
+	KUNIT_EXPECT_TRUE(test, poll_state_synchronize_rcu_full(&gp));
 	KUNIT_EXPECT_EQ(test, map_type(provider, client),
 			PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }
