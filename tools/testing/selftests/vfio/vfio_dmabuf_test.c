@@ -709,13 +709,13 @@ struct revocation {
 
 static const char *memory_missing(struct dev *dev)
 {
-	return NULL;
+	return device_is_vf(dev->device) ? "a VF's memory cannot be disabled" : NULL;
 }
 
 static bool memory_start(struct dev *dev)
 {
 	device_memory(dev->device, false);
-	return !device_is_vf(dev->device);
+	return true;
 }
 
 static void memory_end(struct dev *dev)
