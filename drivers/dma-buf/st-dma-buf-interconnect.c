@@ -2026,7 +2026,7 @@ static void revoke_reaches_all(struct kunit *test)
  * buffer and, as a real one does, waits until nobody uses it any more.
  */
 
-#define RACE_ROUNDS	500
+#define RACE_ROUNDS	2000
 #define RACE_IMPORTERS	4
 #define RACE_RANGES	(RUN + 1)	/* two runs, so a lookup to read */
 

@@ -1038,6 +1038,31 @@ TEST_F(revoke, device_closed_meanwhile)
 	self->dev.device = vfio_pci_device_init(device_bdf, iommu);
 }
 
+/* Memory enable does nothing on a VF, so it is no reason to revoke. */
+TEST_F(dmabuf, memory_of_vf)
+{
+	struct dev *dev = &self->dev;
+	u64 iova, iova2;
+	int fd, i;
+
+	if (!device_is_vf(dev->device))
+		SKIP(return, "not a VF");
+	fd = export_bar(dev);
+	ASSERT_LE(0, fd);
+
+	ASSERT_EQ(0, dmabuf_map(dev->iommu, fd, 0, dev->size, &iova));
+	for (i = 0; i < 3; i++) {
+		device_memory(dev->device, false);
+		EXPECT_TRUE(dmabuf_has_maps(fd, 1));
+		EXPECT_EQ(0, dmabuf_map(dev->iommu, fd, 0, dev->size, &iova2));
+		EXPECT_EQ(0, dmabuf_unmap(dev->iommu, iova2, dev->size));
+		device_memory(dev->device, true);
+		EXPECT_TRUE(dmabuf_has_maps(fd, 1));
+	}
+	EXPECT_EQ(0, dmabuf_unmap(dev->iommu, iova, dev->size));
+	close(fd);
+}
+
 /*
  * In low power it stays revoked, whatever else would end a revoke: the device is
  * woken up for it, and goes to sleep again.

@@ -450,7 +450,7 @@ static void test_too_many(struct kunit *test)
  * Thousands of buffers, and for each of them what it should be, page by page.
  */
 
-#define FUZZ_SEEDS	10000
+#define FUZZ_SEEDS	40000
 #define FUZZ_SEGS	8
 #define FUZZ_SEG_PAGES	128
 #define FUZZ_RANGES	12

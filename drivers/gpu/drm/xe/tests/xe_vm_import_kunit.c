@@ -868,7 +868,7 @@ static void fault_waits_for_resume(struct kunit *test)
  * An exporter that revokes and gives back while the VM is at work. After each
  * successful exec the page tables agree with the exporter, under its lock.
  */
-#define IMPORT_RACE_ROUNDS	200
+#define IMPORT_RACE_ROUNDS	500
 
 static void import_check(struct kunit *test, struct xe_vm *vm)
 {
