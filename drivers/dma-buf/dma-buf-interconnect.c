@@ -103,15 +103,16 @@
 /**
  * DOC: revocation
  *
- * Only importers that can be told to let go, with an
+ * Only importers that can be asked to unmap, by an
  * &dma_buf_attach_ops.invalidate_mappings callback, are ever matched. They must
  * call dma_buf_unmap_interconnect() within that callback or in bounded time
  * after it: an exporter may wait for the unmap without limit, and hold locks
  * for which its own user, for instance a guest that resets its device, waits.
  *
- * The callback may come twice in a row, before the first map, and when the
- * buffer becomes usable again. A map while the buffer is revoked returns
- * -ENODEV; the importer may try again later. There is no event that says when.
+ * The callback may come twice in a row, and before the first map. A map while the
+ * buffer is revoked returns -ENODEV; the importer may try again later. There is
+ * no event that says when, and importers must not take the callback for one:
+ * exporters call it in the middle of what they do.
  */
 
 /*

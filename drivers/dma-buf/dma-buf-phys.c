@@ -38,7 +38,9 @@
  * *Lifetime*: until the importer unmaps, which it does in its invalidate_mappings,
  * after the addresses are out of all page tables and IOTLBs. A buffer that its
  * exporter revokes and gives back is not mapped again by itself: user space maps
- * it anew.
+ * it anew. Without an IOMMU nothing enforces that: where the kernel has
+ * IOMMU_IOAS_NOIOMMU_GET_PA, a user with CAP_SYS_RAWIO gets addresses which no
+ * revoke takes back.
  */
 
 static bool phys_match(const struct dma_buf_attachment *attach,

@@ -13,6 +13,7 @@
 #include <linux/bitfield.h>
 #include <linux/completion.h>
 #include <linux/debug_locks.h>
+#include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/pci.h>
@@ -20,6 +21,7 @@
 #include <linux/rcupdate.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
+#include <linux/workqueue.h>
 #include <trace/events/p2pdma.h>
 #include <trace/events/printk.h>
 
@@ -941,11 +943,28 @@ static void p2pdma_test_replaced(struct kunit *test)
 			PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }
 
+struct slow_reader {
+	struct work_struct work;
+	struct completion reading;
+	bool done;
+};
+
+static void slow_reader(struct work_struct *work)
+{
+	struct slow_reader *reader = container_of(work, typeof(*reader), work);
+
+	rcu_read_lock();
+	complete(&reader->reading);
+	mdelay(50);
+	WRITE_ONCE(reader->done, true);
+	rcu_read_unlock();
+}
+
 /* What readers may be looking at is freed only when all of them are done. */
 static void p2pdma_test_release(struct kunit *test)
 {
 	struct pci_dev *provider, *client;
-	struct rcu_gp_oldstate gp;
+	struct slow_reader reader = {};
 	struct fake_switch s;
 	void *group;
 
@@ -960,10 +979,14 @@ static void p2pdma_test_release(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_type(provider, client),
 			PCI_P2PDMA_MAP_BUS_ADDR);
 
-	/* The full state: the short one may miss grace periods that overlap. */
-	get_state_synchronize_rcu_full(&gp);
+	INIT_WORK_ONSTACK(&reader.work, slow_reader);
+	init_completion(&reader.reading);
+	queue_work(system_dfl_wq, &reader.work);
+	wait_for_completion(&reader.reading);
 	devres_release_group(&provider->dev, group);
-	KUNIT_EXPECT_TRUE(test, poll_state_synchronize_rcu_full(&gp));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(reader.done));
+	flush_work(&reader.work);
+	destroy_work_on_stack(&reader.work);
 	KUNIT_EXPECT_EQ(test, map_type(provider, client),
 			PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }

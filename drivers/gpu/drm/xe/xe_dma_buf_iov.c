@@ -74,9 +74,9 @@
  * no, xe_bo_is_vf_vram() yes. The cursor walks &struct drm_pagemap_addr entries
  * which say %XE_INTERCONNECT_VRAM, so that its PTEs have the device memory bit.
  *
- * **Revoke.** The exporter takes the buffer back when the guest resets the VF,
- * clears memory enable, or ends. Xe evicts the BO, waits for its fences, unmaps.
- * While the buffer is revoked (-ENODEV), out of reach (-EXDEV) or not in the VF's
+ * **Revoke.** The exporter takes the buffer back when the VF is reset, put into
+ * D3hot or another low power state, or closed. Xe evicts the BO, waits for its
+ * fences, and unmaps. While the buffer is revoked (-ENODEV), out of reach (-EXDEV) or not in the VF's
  * VRAM (-ERANGE), the VMs that have it bound go on without it:
  *
  * - Before a job runs, its page table entries are written again: scratch, where

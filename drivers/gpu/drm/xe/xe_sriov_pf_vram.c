@@ -122,7 +122,11 @@ static void vram_work(struct work_struct *work)
 
 static void fini_vram(struct drm_device *drm, void *arg)
 {
-	xe_sriov_pf_vram_flush(arg);
+	struct xe_device *xe = arg;
+
+	/* Imports that could not be evicted are unmapped when TTM destroys them. */
+	flush_workqueue(xe->ttm.wq);
+	xe_sriov_pf_vram_flush(xe);
 }
 
 /**

@@ -66,25 +66,55 @@ static void group_leave(void)
 		rmdir(root);
 }
 
-/* Not a VF: for these vfio allocates more, which is another test's. */
 FIXTURE(memcg)
 {
+	struct iov_test t;	/* dev is t.vf or a PF */
 	struct iov_vfio dev;
 	char bdf[IOV_BDF_LEN];
 	int fds[EXPORTS];
 };
+
+FIXTURE_VARIANT(memcg)
+{
+	bool vf;
+};
+
+FIXTURE_VARIANT_ADD(memcg, pf)
+{
+};
+
+/* For its BARs vfio-pci allocates more, which is charged as well. */
+FIXTURE_VARIANT_ADD(memcg, vf)
+{
+	.vf = true,
+};
+
+static int open_vf(FIXTURE_DATA(memcg) * self)
+{
+	int ret = iov_test_setup(&self->t);
+
+	self->dev = self->t.vf;
+	return ret;
+}
+
+static int open_pf(FIXTURE_DATA(memcg) * self)
+{
+	return iov_vfio_bind(self->bdf) ?: iov_vfio_open(&self->dev, self->bdf);
+}
 
 FIXTURE_SETUP(memcg)
 {
 	const struct rlimit files = { EXPORTS + 64, EXPORTS + 64 };
 	const char *missing;
 
-	if (iov_pf_find(1, self->bdf))
+	missing = variant->vf ? iov_test_missing(&self->t) : NULL;
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (!variant->vf && iov_pf_find(1, self->bdf))
 		SKIP(return, "no second PF: set DMABUF_TEST_PF2");
 	if (setrlimit(RLIMIT_NOFILE, &files))
 		SKIP(return, "cannot have %u files", EXPORTS);
-	ASSERT_EQ(0, iov_vfio_bind(self->bdf));
-	ASSERT_EQ(0, iov_vfio_open(&self->dev, self->bdf));
+	ASSERT_EQ(0, variant->vf ? open_vf(self) : open_pf(self));
 	missing = group_enter();
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -94,7 +124,10 @@ FIXTURE_TEARDOWN(memcg)
 {
 	group_leave();
 	EXPECT_EQ(0, iov_vfio_close(&self->dev));
-	EXPECT_EQ(0, iov_test_give_back(self->bdf));
+	if (variant->vf)
+		close(self->t.imp);
+	else
+		EXPECT_EQ(0, iov_test_give_back(self->bdf));
 }
 
 TEST_F_TIMEOUT(memcg, exports, TIMEOUT)
@@ -110,7 +143,8 @@ TEST_F_TIMEOUT(memcg, exports, TIMEOUT)
 
 	for (round = 0; round < ROUNDS; round++) {
 		for (nr = 0, ret = 0; nr < EXPORTS; nr++) {
-			ret = iov_vfio_export(&self->dev, 0, ranges, RANGES);
+			ret = iov_vfio_export(&self->dev, self->dev.bar, ranges,
+					      RANGES);
 			if (ret < 0)
 				break;
 			self->fds[nr] = ret;

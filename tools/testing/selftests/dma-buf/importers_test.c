@@ -106,6 +106,8 @@ FIXTURE_SETUP(importers)
 		SKIP(return, "%s", missing);
 	if (iov_pf_find(1, pf2))
 		SKIP(return, NO_PF2);
+	if (iov_bufinfo_count() < 0)
+		SKIP(return, "no bufinfo in debugfs");
 	ASSERT_EQ(0, iov_test_setup(&self->t));
 	ASSERT_EQ(0, ioas_setup(self));
 	self->fd = iov_test_export(&self->t, parts, ARRAY_SIZE(parts));
@@ -150,12 +152,24 @@ static void expect_unmapped(struct __test_metadata *_metadata, int imp,
 	EXPECT_EQ(1, state.attached);
 }
 
+/* iommufd does not say what it has mapped. The dma-buf does. */
+static void expect_ioas(struct __test_metadata *_metadata,
+			FIXTURE_DATA(importers) * self, bool mapped)
+{
+	char lines[1024];
+
+	EXPECT_EQ(3, iov_bufinfo(self->fd, lines, sizeof(lines)));
+	EXPECT_NE(NULL, strstr(lines, mapped ? "[interconnect phys maps=1]" :
+					       "[interconnect phys maps=0]"));
+}
+
 /* All three have unmapped for the @nr-th time, and iommufd keeps the IOVA. */
 static void expect_revoked(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(importers) * self, unsigned int nr)
 {
 	expect_unmapped(_metadata, self->t.imp, nr);
 	expect_unmapped(_metadata, self->sg, nr);
+	expect_ioas(_metadata, self, false);
 	EXPECT_EQ(-EEXIST, ioas_map(self, true));
 	EXPECT_EQ(0, ioas_unmap(self));
 }
@@ -169,7 +183,7 @@ static void expect_mapped(struct __test_metadata *_metadata,
 	EXPECT_EQ(1, state.mapped);
 	EXPECT_EQ(0, importer_state(self->sg, &state));
 	EXPECT_EQ(1, state.mapped);
-	EXPECT_EQ(-EEXIST, ioas_map(self, true));
+	expect_ioas(_metadata, self, true);
 }
 
 /* While it lasts: all three have unmapped, and none can map again. */
@@ -178,6 +192,7 @@ static void expect_refused(struct __test_metadata *_metadata,
 {
 	expect_unmapped(_metadata, self->t.imp, nr);
 	expect_unmapped(_metadata, self->sg, nr);
+	expect_ioas(_metadata, self, false);
 	EXPECT_EQ(-ENODEV, ioas_map(self, true));
 	EXPECT_EQ(-ENODEV, importer_map(self->t.imp, NULL));
 	EXPECT_EQ(-ENODEV, importer_map_sg(self->sg, NULL));

@@ -889,19 +889,6 @@ int iov_vfio_flr(const struct iov_vfio *dev)
 	return iov_bounded(do_flr, (void *)dev);
 }
 
-static int do_af_flr(void *arg)
-{
-	int cap = find_cap(arg, PCI_CAP_ID_AF);
-	__u8 ctrl = PCI_AF_CTRL_FLR;
-
-	return cap < 0 ? cap : config(arg, cap + PCI_AF_CTRL, &ctrl, 1, true);
-}
-
-int iov_vfio_af_flr(const struct iov_vfio *dev)
-{
-	return iov_bounded(do_af_flr, (void *)dev);
-}
-
 static int set_d3hot(const struct iov_vfio *dev, bool enter)
 {
 	int cap = find_cap(dev, PCI_CAP_ID_PM);

@@ -157,7 +157,6 @@ int iov_vfio_d3hot(const struct iov_vfio *dev, bool enter);
 
 /* A reset as a guest does it, in configuration space: PCIe's, or PCI AF's. */
 int iov_vfio_flr(const struct iov_vfio *dev);
-int iov_vfio_af_flr(const struct iov_vfio *dev);
 
 /* A reset behind vfio's back, in sysfs. */
 int iov_sysfs_reset(const char *bdf);

@@ -393,6 +393,23 @@ TEST_F_TIMEOUT(wait, low_power_stays, TIMEOUT)
 	EXPECT_EQ(0, importer_map(self->t.imp, NULL));
 }
 
+/* A buffer that is made in low power is revoked from the start. */
+TEST_F_TIMEOUT(wait, exported_in_low_power, TIMEOUT)
+{
+	int fd;
+
+	ASSERT_EQ(0, iov_vfio_low_power(&self->t.vf, true));
+	fd = iov_test_export_bar(&self->t);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-ENODEV, importer_attach_iov(self->t.imp, fd, self->t.pf,
+					       self->t.vf.bar, 0, NULL));
+	ASSERT_EQ(0, iov_vfio_low_power(&self->t.vf, false));
+	ASSERT_EQ(0, importer_attach_iov(self->t.imp, fd, self->t.pf,
+					 self->t.vf.bar, 0, NULL));
+	EXPECT_EQ(0, importer_map(self->t.imp, NULL));
+	close(fd);
+}
+
 /* An importer that maps again by itself has it in the end, however often. */
 TEST_F_TIMEOUT(wait, remap, TIMEOUT)
 {

@@ -193,14 +193,6 @@ static inline int dmabuf_maps(int fd)
 	return nr < 0 ? -ENODATA : nr;
 }
 
-/* Are there @nr mappings, as far as somebody says it? */
-static inline bool dmabuf_has_maps(int fd, int nr)
-{
-	int maps = dmabuf_maps(fd);
-
-	return maps == -ENOENT || maps == -EACCES || maps == nr;
-}
-
 /*
  * Revocation. vfio-pci revokes the dma-bufs of a device as long as its memory
  * cannot be reached.

@@ -1732,6 +1732,70 @@ static void race_revoke(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_revoke(t->buf, true), 0);
 }
 
+static void pinning_invalidate(struct dma_buf_attachment *attach)
+{
+}
+
+static const struct dma_buf_attach_ops pinning_ops = {
+	.invalidate_mappings = pinning_invalidate,
+};
+
+/*
+ * Not an import, but what Xe's own importer relies on when it pins one: a BO that
+ * cannot be placed is not pinned, and the caller is told.
+ */
+static void export_pin_fails(struct kunit *test)
+{
+	static const struct file_operations no_fops;
+	struct import_test *t = test->priv;
+	const struct drm_driver *driver = t->xe->drm.driver;
+	struct drm_driver exporting = *driver;
+	struct drm_exec *exec = XE_VALIDATION_OPT_OUT;
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf;
+	struct xe_bo *bo;
+
+	/* The exporter's module is looked for there. */
+	exporting.fops = &no_fops;
+	t->xe->drm.driver = &exporting;
+	bo = xe_bo_create_user(t->xe, NULL, SZ_64K, DRM_XE_GEM_CPU_CACHING_WC,
+			       XE_BO_FLAG_SYSTEM | XE_BO_FLAG_DEFER_BACKING, exec);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(bo));
+	if (IS_ERR(bo))
+		goto driver;
+	dmabuf = xe_gem_prime_export(&bo->ttm.base, 0);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(dmabuf));
+	if (IS_ERR(dmabuf))
+		goto put;
+
+	attach = dma_buf_dynamic_attach(dmabuf, t->xe->drm.dev,
+					&pinning_ops, NULL);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(attach));
+	if (IS_ERR(attach))
+		goto put_dmabuf;
+
+	/* VRAM is what peers may have, and this device has none. */
+	attach->peer2peer = true;
+	bo->placements[0].mem_type = XE_PL_VRAM0;
+	bo->placement.num_placement = 1;
+
+	dma_resv_lock(dmabuf->resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_buf_pin(attach), -ENOMEM);
+	KUNIT_EXPECT_FALSE(test, xe_bo_is_pinned(bo));
+	if (xe_bo_is_pinned(bo))
+		dma_buf_unpin(attach);
+	dma_resv_unlock(dmabuf->resv);
+
+	dma_buf_detach(dmabuf, attach);
+put_dmabuf:
+	dma_buf_put(dmabuf);
+put:
+	xe_bo_put(bo);
+	flush_workqueue(t->xe->ttm.wq);
+driver:
+	t->xe->drm.driver = driver;
+}
+
 static struct kunit_case import_test_cases[] = {
 	KUNIT_CASE(map_at_validate),
 	KUNIT_CASE(map_once),
@@ -1765,6 +1829,7 @@ static struct kunit_case import_test_cases[] = {
 	KUNIT_CASE_PARAM(unplug, unplug_gen_params),
 	KUNIT_CASE(read_fails),
 	KUNIT_CASE(read_vma_fails),
+	KUNIT_CASE(export_pin_fails),
 	KUNIT_CASE_PARAM_ATTR(race_revoke, race_gen_params,
 			      { .speed = KUNIT_SPEED_SLOW }),
 	{}

@@ -19,6 +19,7 @@
 #include "tests/xe_test.h"
 #include "xe_dma_buf_iov.h"
 #include "xe_pagefault.h"
+#include "xe_pagefault_types.h"
 #include "xe_sriov_pf_vram_types.h"
 
 /* xe_vm.c makes a type of what vdso/const.h defines, and BIT_ULL() needs it. */
@@ -39,10 +40,11 @@ struct vm_import_test {
 	unsigned int nr_vms;
 	int prepare_err;
 	unsigned int tlb_invals;
-	/* A system resume, and what was mapped before it. */
+	/* A system resume, and what was mapped and locked before it. */
 	struct delayed_work resume;
 	struct xe_kunit_iov_exporter *exp;
 	unsigned int maps_at_resume;
+	bool locked_at_resume;
 };
 
 /* Huge, large and small pages, of which some become larger without backing. */
@@ -208,6 +210,9 @@ static struct xe_vm *import_vm(struct kunit *test, unsigned long flags)
 		       r_obj, 0, vm->size, 0, 0, &import_vm_ops);
 	drm_gem_object_put(r_obj);
 	t->vms[t->nr_vms++] = vm;
+	vm->usm.asid = t->nr_vms;
+	KUNIT_ASSERT_EQ(test, xa_err(xa_store(&xe->usm.asid_to_vm, vm->usm.asid, vm,
+					      GFP_KERNEL)), 0);
 
 	for (level = MAX_HUGEPTE_LEVEL; flags & XE_VM_FLAG_SCRATCH_PAGE &&
 	     level < xe->info.vm_max_level; level++)
@@ -239,6 +244,7 @@ static void import_vm_put(struct xe_vm *vm)
 	up_write(&vm->lock);
 	flush_work(&vm->preempt.rebind_work);
 	xe_range_fence_tree_fini(&vm->rftree[0]);
+	xa_erase(&vm->xe->usm.asid_to_vm, vm->usm.asid);
 	xe_vm_put(vm);
 }
 
@@ -780,12 +786,13 @@ static struct xe_vma *import_fault_bind(struct kunit *test, struct xe_vm *vm,
 
 static int import_fault(struct xe_vm *vm, struct xe_vma *vma)
 {
-	int err;
+	struct xe_pagefault pf = {
+		.gt = xe_root_mmio_gt(vm->xe),
+		.consumer.page_addr = xe_vma_start(vma),
+		.consumer.asid = vm->usm.asid,
+	};
 
-	down_write(&vm->lock);
-	err = xe_pagefault_handle_vma(xe_root_mmio_gt(vm->xe), vma, false);
-	up_write(&vm->lock);
-	return err;
+	return xe_pagefault_service(&pf);
 }
 
 static void fault_mode(struct kunit *test)
@@ -834,6 +841,9 @@ static void import_resume(struct work_struct *w)
 						struct vm_import_test, resume);
 
 	t->maps_at_resume = xe_kunit_iov_mapped(t->exp);
+	t->locked_at_resume = !down_write_trylock(&t->vms[0]->lock);
+	if (!t->locked_at_resume)
+		up_write(&t->vms[0]->lock);
 	complete_all(&t->xe->pm_block);
 }
 
@@ -850,12 +860,14 @@ static void fault_waits_for_resume(struct kunit *test)
 
 	t->exp = exp;
 	t->maps_at_resume = UINT_MAX;
+	t->locked_at_resume = true;
 	INIT_DELAYED_WORK(&t->resume, import_resume);
 	reinit_completion(&t->xe->pm_block);
 	schedule_delayed_work(&t->resume, HZ / 20 + 1);
 	KUNIT_EXPECT_EQ(test, import_fault(vm, vma), 0);
 	flush_delayed_work(&t->resume);
 	KUNIT_EXPECT_EQ(test, t->maps_at_resume, 0);
+	KUNIT_EXPECT_FALSE(test, t->locked_at_resume);
 	KUNIT_EXPECT_EQ(test, xe_kunit_iov_mapped(exp), 1);
 	import_expect(test, vm, bo, false, IMPORT_VA(0), true);
 
@@ -966,6 +978,8 @@ static int vm_import_test_init(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, xe_gt_stats_init(xe_root_mmio_gt(t->xe)), 0);
 
+	init_rwsem(&t->xe->usm.lock);
+	xa_init(&t->xe->usm.asid_to_vm);
 	xe_kunit_iov_fake_pts(test);
 	kunit_activate_static_stub(test, xe_device_wmb, import_fake_wmb);
 	kunit_activate_static_stub(test, xe_dma_buf_iov_vf_index, import_fake_vf_index);

@@ -28,16 +28,18 @@ static const struct pat_param {
 	const char *name;
 	u32 bo_flags;
 	bool imported;
+	bool userptr;
 	bool may_compress;
 } pat_params[] = {
-	{ "own BO", 0, false, true },
-	{ "own BO without compression", XE_BO_FLAG_NO_COMPRESSION, false, false },
-	{ "imported BO", 0, true, false },
+	{ "own BO", .may_compress = true },
+	{ "own BO without compression", XE_BO_FLAG_NO_COMPRESSION },
+	{ "imported BO", .imported = true },
+	{ "userptr", .userptr = true },
 };
 
 KUNIT_ARRAY_PARAM_DESC(pat, pat_params, name);
 
-/* For a BO between two that may have any PAT index. */
+/* For what is between two BOs that may have any PAT index. */
 static void pat_compression(struct kunit *test)
 {
 	const struct pat_param *p = test->param_value;
@@ -63,6 +65,8 @@ static void pat_compression(struct kunit *test)
 	bos[1]->flags = p->bo_flags;
 	if (p->imported)
 		bos[1]->ttm.base.import_attach = &attach;
+	if (p->userptr)
+		vmas[1]->gpuva.gem.obj = NULL;
 
 	for (pat_index = 0; pat_index < xe->pat.n_entries; pat_index++) {
 		bool comp_en = xe_pat_index_get_comp_en(xe, pat_index);

@@ -37,5 +37,10 @@ TRACE_EVENT(vfio_pci_dma_buf_bad_range,
 
 #endif /* _TRACE_VFIO_PCI_H */
 
+#undef TRACE_INCLUDE_PATH
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_PATH .
+#define TRACE_INCLUDE_FILE vfio_pci_trace
+
 /* This part must be outside protection */
 #include <trace/define_trace.h>

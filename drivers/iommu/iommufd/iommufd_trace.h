@@ -41,5 +41,10 @@ TRACE_EVENT(iommufd_import_dmabuf,
 
 #endif /* _TRACE_IOMMUFD_H */
 
+#undef TRACE_INCLUDE_PATH
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_PATH .
+#define TRACE_INCLUDE_FILE iommufd_trace
+
 /* This part must be outside protection */
 #include <trace/define_trace.h>
