@@ -76,8 +76,8 @@
  *
  * **Revoke.** The exporter takes the buffer back when the VF is reset, put into
  * D3hot or another low power state, or closed. Xe evicts the BO, waits for its
- * fences, and unmaps. While the buffer is revoked (-ENODEV), out of reach (-EXDEV) or not in the VF's
- * VRAM (-ERANGE), the VMs that have it bound go on without it:
+ * fences, and unmaps. While the buffer is revoked (-ENODEV), out of reach (-EXDEV)
+ * or not in the VF's VRAM (-ERANGE), the VMs that have it bound go on without it:
  *
  * - Before a job runs, its page table entries are written again: scratch, where
  *   the VM has it, so that reads return zero and writes are dropped, else nothing.
