@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What user space exports is charged to its memory cgroup: who may have 32 MiB
- * cannot have 10,000 dma-bufs of 4096 ranges, is told so, and gets all back.
+ * What user space exports and maps is charged to its memory cgroup: who may have
+ * 32 MiB cannot have 10,000 dma-bufs of 4096 ranges, nor map one as often, is told
+ * so, and gets all back.
  */
 #define _GNU_SOURCE
 #include <sys/mount.h>
@@ -162,6 +163,59 @@ TEST_F_TIMEOUT(memcg, exports, TIMEOUT)
 			close(self->fds[--nr]);
 		EXPECT_EQ(before, iov_bufinfo_count());
 	}
+	free(ranges);
+}
+
+/* An importer that attaches and maps, or the errno of the map. */
+static int map(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) * self,
+	       int dmabuf)
+{
+	int imp = importer_open();
+	int ret;
+
+	ASSERT_LE(0, imp);
+	ASSERT_EQ(0, importer_attach_iov(imp, dmabuf, self->t.pf,
+					 self->dev.bar, 0, NULL));
+	ret = importer_map(imp, NULL);
+	if (!ret)
+		return imp;
+	close(imp);
+	return ret;
+}
+
+TEST_F_TIMEOUT(memcg, maps, TIMEOUT)
+{
+	struct vfio_region_dma_range *ranges = calloc(RANGES, sizeof(*ranges));
+	unsigned int nr, round, first = 0;
+	int ret, dmabuf;
+
+	if (!variant->vf)
+		SKIP(return, "IOV is for VFs");
+	ASSERT_NE(NULL, ranges);
+	/* The same page again and again: no two of them are adjacent. */
+	for (nr = 0; nr < RANGES; nr++)
+		ranges[nr].length = iov_page_size();
+	dmabuf = iov_vfio_export(&self->dev, self->dev.bar, ranges, RANGES);
+	ASSERT_LE(0, dmabuf);
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (nr = 0, ret = 0; nr < EXPORTS; nr++) {
+			ret = map(_metadata, self, dmabuf);
+			if (ret < 0)
+				break;
+			self->fds[nr] = ret;
+		}
+		EXPECT_EQ(-ENOMEM, ret);
+		TH_LOG("%u of %u maps", nr, EXPORTS);
+		EXPECT_LT(16, nr);
+		EXPECT_GT(EXPORTS, nr);
+		if (!round)
+			first = nr;
+		EXPECT_LE(first / 2, nr);
+		while (nr)
+			close(self->fds[--nr]);
+	}
+	close(dmabuf);
 	free(ranges);
 }
 
