@@ -229,7 +229,4 @@ generated() {
 	} >"$2"
 }
 
-# 7.2.12's libvfio calls a macro that only later kernels define.
-calloc_assert() { g grep -q 'define calloc_assert' -- tools/testing/selftests/vfio || echo -Dcalloc_assert=calloc; }
-
 tree_dirty() { [[ $(g status --porcelain | head -n1) ]]; }
