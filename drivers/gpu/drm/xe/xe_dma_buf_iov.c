@@ -117,6 +117,13 @@
  * each page of an import, all NULL, that is 2 MiB for a GiB; it is not charged to
  * a memory cgroup. What depends on how scattered the buffer is, 24 bytes for each
  * power of two of contiguous pages, is charged while it is mapped.
+ *
+ * vm_bind wants a PAT index with 1-way or 2-way coherency, as for each import. What
+ * that costs where the memory is local was not measured.
+ *
+ * An importer is not notified when the administrator changes the quota of a VF that
+ * is in use. Until the exporter revokes the buffer, or the import is validated again,
+ * it has what the VF owned before, which nobody else gets meanwhile.
  */
 
 /**
