@@ -1789,6 +1789,7 @@ static void export_pin_fails(struct kunit *test)
 	dma_buf_detach(dmabuf, attach);
 put_dmabuf:
 	dma_buf_put(dmabuf);
+	flush_delayed_fput();
 put:
 	xe_bo_put(bo);
 	flush_workqueue(t->xe->ttm.wq);
